@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The container API: one interface to the host kernel's container core (cgroup), on v2, v1 and hybrid
+ * hosts. It reads no XML and knows no libvirt; every file is reached below a root descriptor.
+ *
+ * A container has a path such as "/machine/prod/db". On disk each component but a leading "machine",
+ * "system" or "user" carries the suffix ".partition", which is libvirt's rule, so that a domain's
+ * <partition> and a container are the same directory, in every hierarchy that is mounted.
+ *
+ * Below a container there are child containers and groups. A group is a directory that holds one VM:
+ * libvirt's ("qemu-1-web1.libvirt-qemu", with emulator, vcpuN and iothreadN beneath it), or one of
+ * ours with the same layout, for a VM that was attached. Groups are not containers and not listed.
+ *
+ * "Verified, not requested": after each write the effective value is read back and compared as a set.
+ * A multi-step change that fails half way undoes what it did, and says so in its error.
+ */
+#pragma once
+
+#include "common/corral-cpuset.h"
+
+#include <glib-object.h>
+#include <sys/types.h>
+
+#define CORRAL_TYPE_CONTAINER_CORE (corral_container_core_get_type ())
+G_DECLARE_FINAL_TYPE (CorralContainerCore, corral_container_core, CORRAL, CONTAINER_CORE, GObject)
+
+/**
+ * corral_container_core_open:
+ * @root_fd: the directory that stands for "/", or -1 for the real one. Below it the core reads
+ *   proc/self/mountinfo to find the cgroup mounts, the mounts themselves, and proc/PID/...; a test
+ *   points it at a folder.
+ *
+ * Chooses a backend by looking at the host, never by a build option. The descriptor is duplicated.
+ *
+ * Returns: (transfer full): %NULL with %CORRAL_ERROR_UNSUPPORTED when no usable hierarchy is mounted
+ */
+CorralContainerCore *corral_container_core_open (int root_fd, GError **error);
+
+/* "v2", "v1", "hybrid" (v1 controllers with an empty v2 tree beside them); for messages and `source` */
+const char *corral_container_core_backend (CorralContainerCore *core);
+
+/* What this host can do; each bit was found by looking, not by version. */
+typedef enum {
+    CORRAL_FEATURE_CPUSET = 1 << 0,
+    CORRAL_FEATURE_WEIGHT = 1 << 1,
+    CORRAL_FEATURE_CAP = 1 << 2,
+    CORRAL_FEATURE_BURST = 1 << 3,
+    CORRAL_FEATURE_USAGE_PERCPU = 1 << 4, /* only v1's cpuacct has it */
+    CORRAL_FEATURE_THREAD_ANYWHERE = 1 << 5, /* a vCPU may sit in an unrelated container: v1 */
+    CORRAL_FEATURE_KVM = 1 << 6, /* the kernel's kvm subsystem is there */
+} CorralFeature;
+guint corral_container_core_features (CorralContainerCore *core);
+
+/* pCPUs and NUMA nodes that a top-level container can have now. Owned by the caller. */
+gboolean corral_container_core_host_cpus (CorralContainerCore *core, CorralCpuset **ret_cpus,
+                                          CorralCpuset **ret_mems, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+typedef enum {
+    CORRAL_CONTAINER_ABSENT,  /* in no hierarchy */
+    CORRAL_CONTAINER_PARTIAL, /* in some, or without its cpuset: a start in it would fail */
+    CORRAL_CONTAINER_WHOLE,
+} CorralContainerState;
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+/**
+ * corral_container_create:
+ * @cpus: (nullable): NULL takes the parent's
+ * @mems: (nullable): NULL takes the parent's
+ *
+ * Makes @path, and those of its parents that are missing, in every hierarchy, with controllers enabled
+ * and cpusets filled in, so that libvirt can start a domain in it. Makes a partial container whole.
+ * A whole one is %CORRAL_ERROR_EXISTS. All or nothing: what this call made is removed when it fails.
+ */
+gboolean corral_container_create (CorralContainerCore *core, const char *path,
+                                  const CorralCpuset *cpus, const CorralCpuset *mems, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * corral_container_destroy:
+ *
+ * Removes @path from every hierarchy; empty groups of ours in it go too. %CORRAL_ERROR_BUSY names what
+ * is still inside (members or child containers), and then nothing was removed.
+ */
+gboolean corral_container_destroy (CorralContainerCore *core, const char *path, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+CorralContainerState corral_container_get_state (CorralContainerCore *core, const char *path);
+
+/* A number that stays the same while the container exists, survives our restart, and differs from that
+ * of every other container alive: the kernel's own id of the directory, folded to 31 bits. */
+gboolean corral_container_get_id (CorralContainerCore *core, const char *path, int *ret_id,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * corral_container_list:
+ * @path: (nullable): NULL lists the top level
+ * @ret_children: (out) (transfer full): full paths of the direct child containers, sorted
+ */
+gboolean corral_container_list (CorralContainerCore *core, const char *path, GStrv *ret_children,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- settings --------------------------------------------------------------------------------- */
+
+/* Sets both, with every descendant kept valid in between; NULL leaves that one as it is.
+ * Threads below are checked: none may keep an affinity outside its new cpuset. */
+gboolean corral_container_set_cpuset (CorralContainerCore *core, const char *path,
+                                      const CorralCpuset *cpus, const CorralCpuset *mems,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The effective ones, as the kernel grants them. */
+gboolean corral_container_get_cpuset (CorralContainerCore *core, const char *path,
+                                      CorralCpuset **ret_cpus, CorralCpuset **ret_mems,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* @shares on cpu.shares' scale, 2 to 262144; on v2 it is converted as the kernel's documents say, and
+ * what is read back is what @shares becomes there. */
+gboolean corral_container_set_weight (CorralContainerCore *core, const char *path, guint64 shares,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_container_get_weight (CorralContainerCore *core, const char *path,
+                                      guint64 *ret_shares, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct {
+    gint64 quota_usec; /* -1: no cap */
+    gint64 period_usec;
+    gint64 burst_usec; /* 0 where CORRAL_FEATURE_BURST is missing */
+} CorralContainerCap;
+gboolean corral_container_set_cap (CorralContainerCore *core, const char *path,
+                                   const CorralContainerCap *cap, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_container_get_cap (CorralContainerCore *core, const char *path,
+                                   CorralContainerCap *ret_cap, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- members ---------------------------------------------------------------------------------- */
+
+/* Moves all threads of @pid into a group of their own below @path; the group is made, and named, by
+ * the core. For a VM whose threads need no telling apart; see corral_container_attach() otherwise. */
+gboolean corral_container_add_process (CorralContainerCore *core, const char *path, pid_t pid,
+                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Moves one thread. On v2 @path must lie beneath the container of its process, else
+ * %CORRAL_ERROR_UNSUPPORTED explains the threaded-subtree rule. A tid of 0 is refused: the kernel
+ * would move the writer. */
+gboolean corral_container_add_thread (CorralContainerCore *core, const char *path, pid_t pid,
+                                      pid_t tid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef enum {
+    CORRAL_THREAD_EMULATOR, /* QEMU's main thread, its helpers, and whatever is none of the others */
+    CORRAL_THREAD_VCPU,
+    CORRAL_THREAD_IOTHREAD,
+} CorralThreadRole;
+
+typedef struct {
+    pid_t tid;
+    CorralThreadRole role;
+    int index; /* vCPU or I/O thread number; 0 for the emulator */
+} CorralThread;
+
+typedef struct {
+    const char *name;            /* the VM's, for the group's name and for messages; any text */
+    pid_t pid;                   /* its process */
+    const CorralThread *threads; /* those whose role is known; all others count as emulator */
+    gsize n_threads;
+} CorralContainerVm;
+
+/**
+ * corral_container_attach:
+ *
+ * Moves a whole running VM into @path, all threads or none, into a group with emulator, vcpuN and
+ * iothreadN beneath it. Affinities of vCPUs that still fit into the new cpuset are kept. Every
+ * thread's container and affinity is read back. A VM that is in @path already is a success, and threads
+ * of it that are not (a vCPU just plugged into the group it came from) are brought in.
+ */
+gboolean corral_container_attach (CorralContainerCore *core, const char *path,
+                                  const CorralContainerVm *vm, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * corral_container_restore:
+ *
+ * Moves a VM back into the libvirt group at @group (as corral_container_find_groups() gave it), each
+ * thread into the emulator, vcpuN or iothreadN there, and removes the group of ours it leaves. All or
+ * none, as above.
+ */
+gboolean corral_container_restore (CorralContainerCore *core, const char *group,
+                                   const CorralContainerVm *vm, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * corral_container_of_process:
+ * @ret_path: (out) (transfer full) (nullable): the innermost container @pid is in; NULL: in none
+ * @ret_group: (out) (transfer full) (nullable) (optional): its group's directory, relative to the
+ *   hierarchy's root ("machine/prod.partition/qemu-1-web1.libvirt-qemu"); NULL: it is in no group
+ * @ret_everywhere: (out) (optional): whether all hierarchies agree; if not, @ret_path is cpuset's
+ *
+ * By the kernel's /proc/PID/cgroup, so it holds after a restart of ours.
+ */
+gboolean corral_container_of_process (CorralContainerCore *core, pid_t pid, char **ret_path,
+                                      char **ret_group, gboolean *ret_everywhere, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_container_of_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
+                                     char **ret_path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Threads of the libvirt or Corral group directory @group, told apart by its vcpuN, iothreadN and
+ * emulator directories. @ret_threads is of CorralThread; an absent group gives an empty array. */
+gboolean corral_container_group_threads (CorralContainerCore *core, const char *group,
+                                         GArray **ret_threads, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * corral_container_pin_thread:
+ *
+ * Pins one vCPU or other thread: its own vcpuN (or iothreadN) directory's cpuset, where the thread has
+ * such a directory, and its affinity; both read back. %CORRAL_ERROR_INVALID names the container's
+ * cpuset when @cpus does not lie within it.
+ */
+gboolean corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
+                                      const CorralCpuset *cpus, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- usage ------------------------------------------------------------------------------------ */
+
+/* Of @path and everything beneath it, including members that left or ended: the kernel's own counter,
+ * so it never goes back while the container lives. */
+typedef struct {
+    guint64 total_ns;
+    guint64 user_ns;   /* guest time included, as in cpu.stat */
+    guint64 system_ns;
+    guint64 nr_periods; /* cap: periods seen, periods throttled, time throttled */
+    guint64 nr_throttled;
+    guint64 throttled_ns;
+} CorralContainerUsage;
+/* Descriptors are kept open between calls, so that a read costs one pread(). */
+gboolean corral_container_get_usage (CorralContainerCore *core, const char *path,
+                                     CorralContainerUsage *ret_usage, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* One guint64 of nanoseconds for each possible pCPU. %CORRAL_ERROR_UNSUPPORTED without
+ * CORRAL_FEATURE_USAGE_PERCPU. */
+gboolean corral_container_get_usage_percpu (CorralContainerCore *core, const char *path,
+                                            GArray **ret_ns, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- watch ------------------------------------------------------------------------------------ */
+
+/* Signal "changed" (const char *path, const char *what): the container @path, or the groups in it,
+ * changed from outside or by us; @what is "appeared", "vanished" or "groups" (a group, or a vcpuN in
+ * one, came or went). From inotify on the thread-default main context; nothing is polled. */
+gboolean corral_container_watch (CorralContainerCore *core, const char *path, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+void corral_container_unwatch (CorralContainerCore *core, const char *path);
+/* The same for a group directory anywhere (where libvirt put a VM that was moved away). The signal's
+ * path is then @group. */
+gboolean corral_container_watch_group (CorralContainerCore *core, const char *group, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+void corral_container_unwatch_group (CorralContainerCore *core, const char *group);
