@@ -10,20 +10,18 @@ list_is_bounded (const char *list)
 {
     const char *at = list;
 
-    while (*at != '\0')
-      {
+    while (*at != '\0') {
         guint64 first, last;
         char *end;
 
         if (!g_ascii_isdigit (*at))
             return FALSE;
         first = last = g_ascii_strtoull (at, &end, 10);
-        if (*end == '-')
-          {
+        if (*end == '-') {
             if (!g_ascii_isdigit (end[1]))
                 return FALSE;
             last = g_ascii_strtoull (end + 1, &end, 10);
-          }
+        }
         if (first > last || last > CORRAL_CPUSET_MAX)
             return FALSE;
         if (*end == ',' && end[1] != '\0')
@@ -31,7 +29,7 @@ list_is_bounded (const char *list)
         else if (*end != '\0')
             return FALSE;
         at = end;
-      }
+    }
     return TRUE;
 }
 
@@ -42,15 +40,15 @@ corral_cpuset_parse (const char *list, CorralCpuset **ret_set, GError **error)
     g_autoptr (CorralCpuset) set = hwloc_bitmap_alloc ();
 
     if (!list_is_bounded (stripped) ||
-        (*stripped != '\0' && hwloc_bitmap_list_sscanf (set, stripped) < 0))
-      {
+        (*stripped != '\0' && hwloc_bitmap_list_sscanf (set, stripped) < 0)) {
         g_autofree char *shown = g_utf8_make_valid (stripped, MIN (strlen (stripped), 80));
 
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
-                     "cannot read \"%s\" as a list of CPUs or nodes such as 0-3,8 (numbers up to %d)",
+                     "cannot read \"%s\" as a list of CPUs or nodes such as 0-3,8 "
+                     "(numbers up to %d)",
                      shown, CORRAL_CPUSET_MAX);
         return FALSE;
-      }
+    }
     *ret_set = g_steal_pointer (&set);
     return TRUE;
 }
