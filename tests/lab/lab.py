@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Boots a kernel in QEMU's TCG with this machine's own / as its root, and runs a command there.
+
+    lab.py [--kernel stock|FOLDER] [--smp N] [--memory MIB] [--numa] [--append ARGS] -- COMMAND [ARG ...]
+
+The emulated machine has what the one outside may lack: cgroup v2 with every controller, and a real
+/dev/kvm (QEMU emulates AMD's SVM). Root is this machine's / over 9p, read-only, with a tmpfs on top,
+so that a program built outside runs inside and nothing it writes survives, but for the folder in $LAB_SHARE.
+The command's output and exit status become ours; the kernel's console goes to build-lab/console.log.
+
+--kernel stock is Debian's own 6.12 kernel package, downloaded by apt and unpacked, not installed. A FOLDER
+holds a kernel as `bzImage` and its modules below `lib/modules/VERSION`.
+"""
+
+import argparse
+import glob
+import lzma
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.path.join(ROOT, 'build-lab')
+# Only for the way to the root file system; everything else is loaded from there by name.
+BOOT_MODULES = ('virtio_pci', '9pnet_virtio', '9p', 'overlay', 'virtio-rng')
+
+INIT = r'''#!/bin/sh
+/bin/busybox mkdir -p /proc /sys /dev /lower /over /new
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in $(cat /modules.order); do
+    insmod "/modules/$module" || echo "lab: cannot load $module"
+done
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=loose,ro root /lower
+mount -t tmpfs -o size=70% over /over
+mkdir /over/upper /over/work
+mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work over /new
+mount -t proc proc /new/proc
+mount -t sysfs sysfs /new/sys
+mount -t devtmpfs dev /new/dev
+mkdir -p /new/dev/pts /new/dev/shm
+mount -t devpts devpts /new/dev/pts
+mount -t tmpfs shm /new/dev/shm
+mount -t tmpfs run /new/run
+mkdir /new/run/lab
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,access=any share /new/run/lab
+mount -t cgroup2 cgroup2 /new/sys/fs/cgroup
+mount -t debugfs debugfs /new/sys/kernel/debug
+ip link set lo up
+exec switch_root /new /bin/sh /run/lab/start
+'''
+
+# Runs as PID 1 with the command's own file descriptors on the second serial line.
+START = r'''#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LAB_SHARE=/run/lab
+export LAB=1
+mkdir -p /lib/modules 2>/dev/null
+mount -t tmpfs modules /lib/modules
+cp -a "$(cat /run/lab/modules)"/* /lib/modules/ 2>/dev/null ||
+    for m in "$(cat /run/lab/modules)"/*; do ln -s "$m" /lib/modules/; done
+hostname lab
+mkdir -p /run/libvirt /run/lock
+sh -c '. /run/lab/command' </dev/null >/dev/ttyS1 2>&1
+echo $? >/run/lab/status
+sync
+echo o >/proc/sysrq-trigger
+while :; do :; done
+'''
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, **options)
+
+
+def stock_kernel():
+    """Debian's 6.12 kernel, unpacked below build-lab/; returns its folder."""
+    folder = os.path.join(CACHE, 'stock')
+    if os.path.exists(os.path.join(folder, 'bzImage')):
+        return folder
+    depends = subprocess.run(['apt-cache', 'depends', 'linux-image-6.12-amd64'], check=True,
+                             capture_output=True, text=True).stdout
+    package = re.search(r'Depends: (\S+)', depends).group(1)
+    with tempfile.TemporaryDirectory(dir=CACHE) as work:
+        # apt drops to a user of its own that cannot write here, and says so on stderr
+        run('apt-get', '-q', 'download', package, cwd=work, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        run('dpkg', '-x', glob.glob(work + '/*.deb')[0], work + '/x')
+        os.rename(glob.glob(work + '/x/boot/vmlinuz-*')[0], work + '/x/bzImage')
+        version = os.listdir(work + '/x/lib/modules')[0]
+        run('depmod', '-b', work + '/x', version)
+        os.rename(work + '/x', folder)
+    return folder
+
+
+def module_files(modules, names):
+    """Files of the named modules and of what they need, in loading order; built-in ones are left out."""
+    found = {}
+    for path in glob.glob(modules + '/*/kernel/**/*.ko*', recursive=True):
+        found[os.path.basename(path).split('.ko')[0].replace('-', '_')] = path
+    order = []
+
+    def add(name):
+        path = found.get(name.replace('-', '_'))
+        if path is None or path in order:
+            return
+        needs = re.search(rb'\0?depends=([^\0]*)\0', read_module(path)).group(1).decode()
+        for other in filter(None, needs.split(',')):
+            add(other)
+        order.append(path)
+
+    for name in names:
+        add(name)
+    return order
+
+
+def read_module(path):
+    opener = lzma.open if path.endswith('.xz') else open
+    with opener(path, 'rb') as file:
+        return file.read()
+
+
+def make_initramfs(folder):
+    """A small initramfs whose only task is to reach the 9p root."""
+    target = os.path.join(folder, 'initramfs')
+    if os.path.exists(target) and os.path.getmtime(target) > os.path.getmtime(__file__):
+        return target
+    with tempfile.TemporaryDirectory(dir=CACHE) as work:
+        os.makedirs(work + '/bin')
+        os.makedirs(work + '/modules')
+        shutil.copy('/bin/busybox', work + '/bin/busybox')
+        os.symlink('busybox', work + '/bin/sh')
+        names = []
+        for path in module_files(os.path.join(folder, 'lib/modules'), BOOT_MODULES):
+            name = os.path.basename(path).split('.ko')[0] + '.ko'
+            with open(f'{work}/modules/{name}', 'wb') as file:
+                file.write(read_module(path))
+            names.append(name)
+        with open(work + '/modules.order', 'w', encoding='ascii') as file:
+            file.write('\n'.join(names) + '\n')
+        with open(work + '/init', 'w', encoding='ascii') as file:
+            file.write(INIT)
+        os.chmod(work + '/init', 0o755)
+        with open(target + '.new', 'wb') as file:
+            run('sh', '-c', 'find . | cpio -o -H newc --quiet', cwd=work, stdout=file)
+        os.rename(target + '.new', target)
+    return target
+
+
+def qemu_command(options, folder, share):
+    command = ['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg,thread=multi,tb-size=512',
+               '-cpu', options.cpu, '-smp', str(options.smp), '-m', str(options.memory),
+               '-display', 'none', '-no-reboot', '-nic', 'none', '-monitor', 'none',
+               '-serial', 'file:' + os.path.join(CACHE, 'console.log'), '-serial', 'stdio',
+               '-kernel', os.path.join(folder, 'bzImage'), '-initrd', make_initramfs(folder),
+               '-append', f'console=ttyS0 panic=-1 {options.append}',
+               '-virtfs', 'local,path=/,mount_tag=root,security_model=none,readonly=on,'
+                          'multidevs=remap',
+               '-virtfs', f'local,path={share},mount_tag=share,security_model=none',
+               '-device', 'virtio-rng-pci']
+    if options.numa:
+        half, memory = options.smp // 2, options.memory // 2
+        for node in (0, 1):
+            first = node * half
+            command += ['-object', f'memory-backend-ram,id=ram{node},size={memory}M',
+                        '-numa', f'node,nodeid={node},memdev=ram{node},'
+                                 f'cpus={first}-{first + half - 1}']
+    return command
+
+
+def quote(words):
+    return ' '.join("'" + word.replace("'", "'\\''") + "'" for word in words)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
+    parser.add_argument('--kernel', default='stock')
+    parser.add_argument('--smp', type=int, default=4)
+    parser.add_argument('--memory', type=int, default=4096, help='MiB')
+    parser.add_argument('--numa', action='store_true', help='two nodes')
+    parser.add_argument('--cpu', default='max')
+    parser.add_argument('--append', default='quiet', help='kernel command line')
+    parser.add_argument('--timeout', type=float, default=1200, help='seconds')
+    parser.add_argument('command', nargs='+')
+    options = parser.parse_args()
+
+    os.makedirs(CACHE, exist_ok=True)
+    folder = stock_kernel() if options.kernel == 'stock' else os.path.abspath(options.kernel)
+    with tempfile.TemporaryDirectory(prefix='corral-lab-') as share:
+        with open(share + '/start', 'w', encoding='ascii') as file:
+            file.write(START)
+        with open(share + '/modules', 'w', encoding='utf-8') as file:
+            file.write(os.path.join(folder, 'lib/modules') + '\n')
+        with open(share + '/command', 'w', encoding='utf-8') as file:
+            file.write(f'cd {quote([os.getcwd()])} && {quote(options.command)}\n')
+        process = subprocess.Popen(qemu_command(options, folder, share), stdin=subprocess.DEVNULL)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        try:
+            process.wait(options.timeout)
+        except subprocess.TimeoutExpired:
+            print(f'error: the lab did not end within {options.timeout:.0f} s; see '
+                  f'{CACHE}/console.log', file=sys.stderr)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        try:
+            with open(share + '/status', encoding='ascii') as file:
+                return int(file.read())
+        except (FileNotFoundError, ValueError):
+            print(f'error: the lab ended without a result; see {CACHE}/console.log', file=sys.stderr)
+            return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
