@@ -5,7 +5,7 @@
  * Every procedure of libvirt's remote program, version 1, as of libvirt 9.0. Numbers are never used
  * again, so a later libvirt only adds rows.
  *
- * CORRAL_RPC_CHANGES is set where the function in libvirt refuses read-only connections whatever its
+ * CORRAL_RPC_CHANGES: the function in libvirt refuses read-only connections, whatever its
  * arguments are. One that refuses only some arguments (guest agent flags, for example) has to look
  * for itself.
  */

@@ -12,8 +12,8 @@ CorralRpcParams *corral_rpc_params_new (void);
 void corral_rpc_params_free (CorralRpcParams *params);
 guint corral_rpc_params_get_length (CorralRpcParams *params);
 
-/* A name is at most 79 bytes long (VIR_TYPED_PARAM_FIELD_LENGTH with its zero); names are ours, so a
- * longer one is a bug. */
+/* A name is at most 79 bytes long (VIR_TYPED_PARAM_FIELD_LENGTH with its zero); names are ours, so
+ * a longer one is a bug. */
 void corral_rpc_params_add_int (CorralRpcParams *params, const char *name, gint32 value);
 void corral_rpc_params_add_uint (CorralRpcParams *params, const char *name, guint32 value);
 void corral_rpc_params_add_llong (CorralRpcParams *params, const char *name, gint64 value);
@@ -40,10 +40,11 @@ const CorralWireParam *corral_rpc_params_find (const CorralWireParam *params,
                                                guint length,
                                                const char *name);
 
-/* %FALSE with %CORRAL_ERROR_INVALID when @param is of another type. An integer of any width is taken
- * when its value fits. */
-gboolean corral_rpc_param_get_int64 (const CorralWireParam *param, gint64 *ret_value, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+/* %FALSE with %CORRAL_ERROR_INVALID when @param is of another type. An integer of any width is
+ * taken when its value fits. */
+gboolean corral_rpc_param_get_int64 (const CorralWireParam *param,
+                                     gint64 *ret_value,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean corral_rpc_param_get_uint64 (const CorralWireParam *param,
                                       guint64 *ret_value,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -53,7 +54,7 @@ gboolean corral_rpc_param_get_string (const CorralWireParam *param,
 
 /*----- Domains and strings -----*/
 
-/* Fills a domain in a result or an event; free it there with xdr_free(). @id is -1 when inactive. */
+/* Fills a domain in a result or an event; xdr_free() frees it there. @id is -1 when inactive. */
 void corral_rpc_domain_set (CorralWireDomain *domain,
                             const char *name,
                             const guint8 uuid[16],

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The server side of libvirt's RPC protocol: sockets, frames, clients, and a table of procedures. */
+/* The server side of libvirt's RPC protocol: sockets, frames, clients, a table of procedures. */
 #pragma once
 
 #include "common/corral-error.h"
@@ -7,16 +7,16 @@
 #include <libvirt/virterror.h>
 #include <rpc/rpc.h>
 
-#include "corral-protocol.h"
+#include "corral_protocol.h"
 
 /*
  * This layer knows nothing of containers: the driver plugs in one handler per procedure. All of it
- * runs in the thread-default main context of the thread that makes the server; a handler runs to its
- * end before the next frame of any client is looked at, so it must never wait.
+ * runs in the thread-default main context of the thread that makes the server; a handler runs to
+ * its end before the next frame of any client is looked at, so it must never wait.
  *
  * Answered here, without a handler: AUTH_LIST (none), CONNECT_CLOSE, CONNECT_SUPPORTS_FEATURE,
- * CONNECT_REGISTER_CLOSE_CALLBACK and CONNECT_UNREGISTER_CLOSE_CALLBACK, keepalive, every refusal on
- * a read-only connection, and every procedure that has no handler.
+ * CONNECT_REGISTER_CLOSE_CALLBACK and CONNECT_UNREGISTER_CLOSE_CALLBACK, keepalive, every refusal
+ * on a read-only connection, and every procedure that has no handler.
  */
 
 /**
@@ -204,8 +204,8 @@ guint corral_rpc_server_get_n_clients (CorralRpcServer *server);
  * corral_rpc_server_stop:
  * @grace_ms: how long clients may take, all together, to read what is queued for them
  *
- * Stops listening, tells each client that asked for it that the connection closes, sends out what is
- * queued, and disconnects all. Blocks for at most @grace_ms.
+ * Stops listening, tells each client that asked for it that the connection closes, sends out what
+ * is queued, and disconnects all. Blocks for at most @grace_ms.
  */
 void corral_rpc_server_stop (CorralRpcServer *server, guint grace_ms);
 
