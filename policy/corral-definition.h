@@ -9,6 +9,8 @@
 #define CORRAL_XML_NAMESPACE "urn:corral:1"
 /* Longest document read, in bytes; and the longest name or path component. */
 #define CORRAL_XML_MAX (1024 * 1024)
+/* The same for a VM's document: what libvirt itself takes. */
+#define CORRAL_VM_XML_MAX (4 * 1024 * 1024)
 #define CORRAL_NAME_MAX 200
 #define CORRAL_UUID_BYTES 16
 
@@ -37,8 +39,9 @@ typedef struct {
 
 /* One child of <metadata>, kept word for word. */
 typedef struct {
-    char *uri; /* the namespace of the element */
-    char *xml; /* the element, serialised, namespace declaration included */
+    char *uri;  /* the namespace of the element */
+    char *xml;  /* the element, serialised, namespace declaration included */
+    char *bare; /* the same without that namespace, which is what virDomainGetMetadata() gives */
 } CorralMetadata;
 
 typedef struct {
@@ -101,10 +104,17 @@ gboolean corral_member_def_equal (const CorralMemberDef *a, const CorralMemberDe
 CorralDefinition *corral_definition_copy (const CorralDefinition *definition);
 void corral_definition_free (CorralDefinition *definition);
 
+/* @text: (nullable): NULL and "" remove it. %CORRAL_ERROR_INVALID when it holds what XML cannot carry,
+ * a line break in a title, or makes the document longer than CORRAL_XML_MAX. */
+gboolean corral_definition_set_title (CorralDefinition *definition, const char *text, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_definition_set_description (CorralDefinition *definition, const char *text,
+                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /**
  * corral_definition_get_metadata:
  *
- * Returns: (nullable): the element of namespace @uri, owned by @definition
+ * Returns: (nullable): the element of namespace @uri without that namespace, owned by @definition
  */
 const char *corral_definition_get_metadata (const CorralDefinition *definition, const char *uri);
 

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading XML from outside with libxml2: bounded, without DTDs, network or noise. Private to policy/. */
+#pragma once
+
+#include <glib.h>
+#include <libxml/tree.h>
+
+/* A definition's elements may lie this deep. */
+#define CORRAL_XML_DEPTH 64
+
+/* policy/schema/container.rng */
+extern const char corral_xml_schema[];
+extern const gsize corral_xml_schema_length;
+
+/* One document being read. Its first error is kept; those that come later are its consequences. */
+typedef struct {
+    const char *what; /* "the container definition"; for messages */
+    xmlDoc *doc;
+    GError *error;
+} CorralXmlReader;
+
+/**
+ * corral_xml_reader_init:
+ * @max: the most bytes that are read
+ * @depth: the most levels of elements; 0: as deep as libxml2 itself allows
+ *
+ * Parses @xml. After a failure, too, corral_xml_reader_clear() is called.
+ */
+gboolean corral_xml_reader_init (CorralXmlReader *reader, const char *what, const char *xml,
+                                 gsize length, gsize max, guint depth) G_GNUC_WARN_UNUSED_RESULT;
+void corral_xml_reader_clear (CorralXmlReader *reader);
+
+/* Keeps the error "cannot read WHAT: line N: ...", unless there is one already. Returns: %FALSE */
+gboolean corral_xml_fail (CorralXmlReader *reader, const xmlNode *node, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
+
+/* Checks the document against the schema; the error is the first that libxml2 has. */
+gboolean corral_xml_validate (CorralXmlReader *reader) G_GNUC_WARN_UNUSED_RESULT;
+
+/* "<name>", or "<corral:name>" in Corral's namespace; %NULL-safe, at most 80 characters. */
+char *corral_xml_tag (const xmlNode *node);
+
+/* @text cut to 80 characters, made valid UTF-8: for messages */
+char *corral_xml_shown (const char *text);
+
+/* Whether @node is an element @name without a namespace. */
+gboolean corral_xml_is (const xmlNode *node, const char *name);
+
+/* An element's text, which is (transfer full); an error if it has child elements. */
+gboolean corral_xml_text (CorralXmlReader *reader, const xmlNode *node, char **ret_text)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* The attribute @name without a namespace. Returns: (transfer full) (nullable) */
+char *corral_xml_attribute (const xmlNode *node, const char *name);
+
+/* @allowed: %NULL-terminated. Any other attribute is an error. */
+gboolean corral_xml_check_attributes (CorralXmlReader *reader, const xmlNode *node,
+                                      const char *const *allowed) G_GNUC_WARN_UNUSED_RESULT;
+
+/* One kind of child element. */
+typedef struct {
+    const char *name;
+    gboolean (*read) (CorralXmlReader *reader, xmlNode *node, gpointer data); /* NULL: dropped */
+    const char *uri; /* (nullable): its namespace */
+    gboolean many;   /* may come more than once */
+} CorralXmlElement;
+
+/* Reads the children of @node in whatever order they come; text between them, an element that is in no
+ * row of @elements, and a second one of a kind are errors. */
+gboolean corral_xml_read_children (CorralXmlReader *reader, xmlNode *node,
+                                   const CorralXmlElement *elements, gsize n_elements, gpointer data)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* @node and what is beneath it as text, word for word. Returns: (transfer full) */
+char *corral_xml_serialise (xmlNode *node);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CorralXmlReader, corral_xml_reader_clear)
