@@ -10,10 +10,10 @@
 #define SOCKET_PATH_MAX 108
 
 typedef enum {
-    KIND_PATH,      /* absolute */
-    KIND_OPTIONAL,  /* any text; empty is NULL */
-    KIND_MODE,      /* octal permissions */
-    KIND_COUNT,     /* 1 to 100000 */
+    KIND_PATH,     /* absolute */
+    KIND_OPTIONAL, /* any text; empty is NULL */
+    KIND_MODE,     /* octal permissions */
+    KIND_COUNT,    /* 1 to 100000 */
 } Kind;
 
 static const struct {
@@ -25,10 +25,12 @@ static const struct {
 } keys[] = {
     { "corrald", "definition_dir", KIND_PATH, G_STRUCT_OFFSET (CorralSettings, definition_dir),
       "/etc/corral/containers" },
-    { "corrald", "state_dir", KIND_PATH, G_STRUCT_OFFSET (CorralSettings, state_dir), "/run/corral" },
+    { "corrald", "state_dir", KIND_PATH, G_STRUCT_OFFSET (CorralSettings, state_dir),
+      "/run/corral" },
     { "corrald", "socket_dir", KIND_PATH, G_STRUCT_OFFSET (CorralSettings, socket_dir),
       "/run/corral" },
-    { "corrald", "socket_group", KIND_OPTIONAL, G_STRUCT_OFFSET (CorralSettings, socket_group), "" },
+    { "corrald", "socket_group", KIND_OPTIONAL, G_STRUCT_OFFSET (CorralSettings, socket_group),
+      "" },
     { "corrald", "socket_mode", KIND_MODE, G_STRUCT_OFFSET (CorralSettings, socket_mode), "0660" },
     { "corrald", "socket_ro_mode", KIND_MODE, G_STRUCT_OFFSET (CorralSettings, socket_ro_mode),
       "0666" },
@@ -43,12 +45,11 @@ static const struct {
 static gboolean
 take_path (const char *value, char **field, GError **error)
 {
-    if (!g_path_is_absolute (value))
-      {
+    if (!g_path_is_absolute (value)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID, "\"%s\" is not an absolute path",
                      value);
         return FALSE;
-      }
+    }
     g_free (*field);
     *field = g_strdup (value);
     return TRUE;
@@ -59,13 +60,12 @@ take_number (const char *value, guint base, guint64 min, guint64 max, guint *fie
 {
     guint64 number;
 
-    if (!g_ascii_string_to_unsigned (value, base, min, max, &number, error))
-      {
+    if (!g_ascii_string_to_unsigned (value, base, min, max, &number, error)) {
         g_prefix_error (error, "%s", base == 8 ? "octal permissions are expected: " : "");
         (*error)->domain = CORRAL_ERROR;
         (*error)->code = CORRAL_ERROR_INVALID;
         return FALSE;
-      }
+    }
     *field = (guint) number;
     return TRUE;
 }
@@ -76,19 +76,18 @@ take_value (CorralSettings *settings, gsize at, const char *value, GError **erro
     gpointer field = G_STRUCT_MEMBER_P (settings, keys[at].offset);
     char **text = field;
 
-    switch (keys[at].kind)
-      {
-      case KIND_PATH:
+    switch (keys[at].kind) {
+    case KIND_PATH:
         return take_path (value, text, error);
-      case KIND_OPTIONAL:
+    case KIND_OPTIONAL:
         g_free (*text);
         *text = *value != '\0' ? g_strdup (value) : NULL;
         return TRUE;
-      case KIND_MODE:
+    case KIND_MODE:
         return take_number (value, 8, 0, 0777, field, error);
-      case KIND_COUNT:
+    case KIND_COUNT:
         return take_number (value, 10, 1, 100000, field, error);
-      }
+    }
     g_assert_not_reached ();
 }
 
@@ -99,13 +98,12 @@ take_qmp_socket (CorralSettings *settings, const char *name, const char *path, G
 
     if (!corral_store_name_check (name, error) || !take_path (path, &kept, error))
         return FALSE;
-    if (strlen (path) >= SOCKET_PATH_MAX)
-      {
+    if (strlen (path) >= SOCKET_PATH_MAX) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "\"%s\" is longer than a socket's path can be (%d bytes)", path,
                      SOCKET_PATH_MAX - 1);
         return FALSE;
-      }
+    }
     g_hash_table_replace (settings->qmp_sockets, g_strdup (name), g_steal_pointer (&kept));
     return TRUE;
 }
@@ -131,22 +129,19 @@ take_group (CorralSettings *settings, GKeyFile *keyfile, const char *group, GErr
 
     for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
         known = known || g_str_equal (keys[i].group, group);
-    if (!known)
-      {
+    if (!known) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID, "there is no group [%s]", group);
         return FALSE;
-      }
+    }
     names = g_key_file_get_keys (keyfile, group, NULL, error);
-    for (gsize i = 0; names != NULL && names[i] != NULL; i++)
-      {
+    for (gsize i = 0; names != NULL && names[i] != NULL; i++) {
         g_autofree char *value = g_key_file_get_string (keyfile, group, names[i], error);
 
-        if (value == NULL || !take_key (settings, group, names[i], value, error))
-          {
+        if (value == NULL || !take_key (settings, group, names[i], value, error)) {
             g_prefix_error (error, "%s in [%s]: ", names[i], group);
             return FALSE;
-          }
-      }
+        }
+    }
     return names != NULL;
 }
 
@@ -187,25 +182,23 @@ take_folder (CorralSettings *settings, const char *folder, GError **error)
     g_autoptr (GDir) dir = g_dir_open (folder, 0, &reason);
     const char *name;
 
-    if (dir == NULL)
-      {
+    if (dir == NULL) {
         if (g_error_matches (reason, G_FILE_ERROR, G_FILE_ERROR_NOENT))
             return TRUE;
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot read settings from \"%s\": %s",
                      folder, reason->message);
         return FALSE;
-      }
+    }
     while ((name = g_dir_read_name (dir)) != NULL)
         if (*name != '.' && g_str_has_suffix (name, ".conf"))
             g_ptr_array_add (names, g_strdup (name));
     g_ptr_array_sort (names, compare_names);
-    for (guint i = 0; i < names->len; i++)
-      {
+    for (guint i = 0; i < names->len; i++) {
         g_autofree char *path = g_build_filename (folder, g_ptr_array_index (names, i), NULL);
 
         if (!take_file (settings, path, FALSE, error))
             return FALSE;
-      }
+    }
     return TRUE;
 }
 
@@ -217,12 +210,11 @@ corral_settings_load (const char *file, CorralSettings **ret_settings, GError **
     g_autofree char *folder = g_strconcat (path, ".d", NULL);
 
     settings->qmp_sockets = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-    for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
-      {
+    for (gsize i = 0; i < G_N_ELEMENTS (keys); i++) {
         gboolean ok = take_value (settings, i, keys[i].value, NULL);
 
         g_assert (ok);
-      }
+    }
     if (!take_file (settings, path, file == NULL, error) || !take_folder (settings, folder, error))
         return FALSE;
     *ret_settings = g_steal_pointer (&settings);

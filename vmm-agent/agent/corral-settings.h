@@ -8,13 +8,13 @@
 
 typedef struct {
     /* [corrald] */
-    char *definition_dir;  /* "/etc/corral/containers" */
-    char *state_dir;       /* "/run/corral": live copies, usage, the lock */
-    char *socket_dir;      /* "/run/corral": libvirt-sock and libvirt-sock-ro */
-    char *socket_group;    /* (nullable): the group that owns libvirt-sock; NULL: root's */
-    guint socket_mode;     /* permissions of libvirt-sock: 0660 */
-    guint socket_ro_mode;  /* permissions of libvirt-sock-ro: 0666 */
-    guint max_clients;     /* connections at once, over both sockets: 500 */
+    char *definition_dir; /* "/etc/corral/containers" */
+    char *state_dir;      /* "/run/corral": live copies, usage, the lock */
+    char *socket_dir;     /* "/run/corral": libvirt-sock and libvirt-sock-ro */
+    char *socket_group;   /* (nullable): the group that owns libvirt-sock; NULL: root's */
+    guint socket_mode;    /* permissions of libvirt-sock: 0660 */
+    guint socket_ro_mode; /* permissions of libvirt-sock-ro: 0666 */
+    guint max_clients;    /* connections at once, over both sockets: 500 */
     /* [libvirt] */
     char *libvirt_uri;       /* (nullable): "qemu:///system"; empty in the file: NULL, no libvirt */
     char *libvirt_state_dir; /* "/run/libvirt/qemu" */

@@ -107,21 +107,19 @@ read_regular (const char *path, char **ret_text, gsize *ret_length, GError **err
     struct stat st;
     gboolean ok = fd >= 0 && fstat (fd, &st) == 0;
 
-    if (ok && (!S_ISREG (st.st_mode) || st.st_size > CORRAL_XML_MAX))
-      {
+    if (ok && (!S_ISREG (st.st_mode) || st.st_size > CORRAL_XML_MAX)) {
         close (fd);
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot read \"%s\": it is not a plain file of at most %d bytes", path,
                      CORRAL_XML_MAX);
         return FALSE;
-      }
+    }
     text = g_malloc (CORRAL_XML_MAX);
-    while (ok && got > 0 && length < CORRAL_XML_MAX)
-      {
+    while (ok && got > 0 && length < CORRAL_XML_MAX) {
         got = TEMP_FAILURE_RETRY (read (fd, text + length, CORRAL_XML_MAX - length));
         ok = got >= 0;
         length += got > 0 ? (gsize) got : 0;
-      }
+    }
     if (!ok)
         g_set_error (error, CORRAL_ERROR,
                      errno == ENOENT ? CORRAL_ERROR_NOT_FOUND : CORRAL_ERROR_IO,
@@ -146,18 +144,16 @@ corral_store_load (CorralStore *store, const char *name, CorralDefinition **ret_
 
     if (path == NULL || !read_regular (path, &text, &length, error))
         return FALSE;
-    if (!corral_definition_parse (text, length, &definition, error))
-      {
+    if (!corral_definition_parse (text, length, &definition, error)) {
         g_prefix_error (error, "cannot read \"%s\": ", path);
         return FALSE;
-      }
-    if (!g_str_equal (definition->name, name))
-      {
+    }
+    if (!g_str_equal (definition->name, name)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot use \"%s\": it defines \"%s\", which belongs into a file of that name",
                      path, definition->name);
         return FALSE;
-      }
+    }
     *ret_definition = g_steal_pointer (&definition);
     return TRUE;
 }
@@ -181,14 +177,12 @@ corral_store_list (CorralStore *store, GPtrArray **ret_definitions, GPtrArray **
 
     definitions = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_definition_free);
     broken = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
-    if (dir == NULL && !g_error_matches (reason, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-      {
+    if (dir == NULL && !g_error_matches (reason, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot list \"%s\": %s", store->folder,
                      reason->message);
         return FALSE;
-      }
-    while (dir != NULL && (file = g_dir_read_name (dir)) != NULL)
-      {
+    }
+    while (dir != NULL && (file = g_dir_read_name (dir)) != NULL) {
         g_autofree char *name = NULL;
         CorralDefinition *definition;
         GError *problem = NULL;
@@ -202,7 +196,7 @@ corral_store_list (CorralStore *store, GPtrArray **ret_definitions, GPtrArray **
             g_error_free (problem); /* removed since the folder was read */
         else
             g_ptr_array_add (broken, problem);
-      }
+    }
     g_ptr_array_sort (definitions, compare_definitions);
     *ret_definitions = g_steal_pointer (&definitions);
     *ret_broken = g_steal_pointer (&broken);
@@ -221,9 +215,10 @@ make_room (CorralStore *store, const char *name, GError **error)
         return TRUE;
     if (g_error_matches (reason, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND))
         return corral_store_set_autostart (store, name, FALSE, error);
-    g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_STATE,
-                 "cannot save the definition of \"%s\" over a file that needs repair or removal: %s",
-                 name, reason->message);
+    g_set_error (
+        error, CORRAL_ERROR, CORRAL_ERROR_STATE,
+        "cannot save the definition of \"%s\" over a file that needs repair or removal: %s", name,
+        reason->message);
     return FALSE;
 }
 
@@ -236,24 +231,22 @@ corral_store_save (CorralStore *store, const CorralDefinition *definition, GErro
 
     if (path == NULL)
         return FALSE;
-    if (g_mkdir_with_parents (store->folder, 0755) != 0)
-      {
+    if (g_mkdir_with_parents (store->folder, 0755) != 0) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot make the folder \"%s\": %s",
                      store->folder, g_strerror (errno));
         return FALSE;
-      }
+    }
     if (!make_room (store, definition->name, error))
         return FALSE;
     text = corral_definition_format (definition, NULL);
     if (!g_file_set_contents_full (path, text, -1,
                                    G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                   0600, &reason))
-      {
+                                   0600, &reason)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO,
                      "cannot save the definition of \"%s\" in \"%s\": %s", definition->name,
                      store->folder, reason->message);
         return FALSE;
-      }
+    }
     return TRUE;
 }
 
@@ -261,12 +254,10 @@ corral_store_save (CorralStore *store, const CorralDefinition *definition, GErro
 static gboolean
 unlink_synced (const char *folder, const char *path, GError **error)
 {
-    if (unlink (path) == 0)
-      {
+    if (unlink (path) == 0) {
         if (sync_folder (folder))
             return TRUE;
-      }
-    else if (errno == ENOENT)
+    } else if (errno == ENOENT)
         return TRUE;
     g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot remove \"%s\": %s", path,
                  g_strerror (errno));
@@ -291,12 +282,11 @@ corral_store_set_aside (CorralStore *store, const char *name, GError **error)
     if (path == NULL)
         return FALSE;
     aside = g_strconcat (path, ".broken", NULL);
-    if (rename (path, aside) != 0 || !sync_folder (store->folder))
-      {
+    if (rename (path, aside) != 0 || !sync_folder (store->folder)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot rename \"%s\" to \"%s\": %s",
                      path, aside, g_strerror (errno));
         return FALSE;
-      }
+    }
     return TRUE;
 }
 
@@ -324,11 +314,10 @@ corral_store_set_autostart (CorralStore *store, const char *name, gboolean autos
         return TRUE;
     target = g_strconcat ("../", name, SUFFIX, NULL);
     if (g_mkdir_with_parents (store->autostart, 0755) != 0 || symlink (target, path) != 0 ||
-        !sync_folder (store->autostart))
-      {
+        !sync_folder (store->autostart)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot make the link \"%s\": %s", path,
                      g_strerror (errno));
         return FALSE;
-      }
+    }
     return TRUE;
 }

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* total is the kernel's counter of the container. It holds members that left or ended, so it is the one
+ * number that needs no help. A stock kernel does not split it, so vCPU threads are looked at one by one:
+ * whatever a thread's counters gained since the last look is added to every container that the thread
+ * is beneath. Who has left or ended is in these sums already; what a thread used after the last look
+ * before its end cannot be told apart any more and counts as emulator, which is the rest of total.
+ *
+ * The invariants, kept by arithmetic and not by luck of timing:
+ *   guest + host + emulator == total, exactly, in every answer;
+ *   none of them ever goes back while the container lives;
+ *   guest + host of a container follow the run time of its vCPU threads within the time that passes
+ *   between reading the threads and reading the container. */
+#include "vmm-agent/agent/corral-usage.h"
+
+static guint64
+gain (guint64 now, guint64 before)
+{
+    return now > before ? now - before : 0;
+}
+
+void
+corral_usage_thread_begin (CorralUsageThread *thread, const CorralUsageCounters *base)
+{
+    thread->run_ns = base->run_ns;
+    thread->wait_ns = base->wait_ns;
+    thread->guest_ns = base->guest_ns;
+}
+
+CorralUsageDelta
+corral_usage_thread_sample (CorralUsageThread *thread, const CorralUsageCounters *now)
+{
+    guint64 run = gain (now->run_ns, thread->run_ns);
+    CorralUsageDelta delta;
+
+    delta.guest_ns = MIN (run, gain (now->guest_ns, thread->guest_ns));
+    delta.host_ns = run - delta.guest_ns;
+    delta.wait_ns = gain (now->wait_ns, thread->wait_ns);
+    thread->run_ns += run;
+    thread->guest_ns += delta.guest_ns;
+    thread->wait_ns += delta.wait_ns;
+    /* In a file that outlives us, the sample comes before the sums: see corral-usage-file.c. */
+    __atomic_signal_fence (__ATOMIC_SEQ_CST);
+    return delta;
+}
+
+void
+corral_usage_account_add (CorralUsageAccount *account, const CorralUsageDelta *delta)
+{
+    account->guest_ns += delta->guest_ns;
+    account->host_ns += delta->host_ns;
+    account->wait_ns += delta->wait_ns;
+}
+
+void
+corral_usage_account_tell (CorralUsageAccount *account, guint64 total_ns)
+{
+    guint64 told = account->told_guest_ns + account->told_host_ns + account->told_emulator_ns;
+    guint64 left = gain (total_ns, told);
+    guint64 guest = MIN (left, gain (account->guest_ns, account->told_guest_ns));
+    guint64 host = MIN (left - guest, gain (account->host_ns, account->told_host_ns));
+
+    account->told_guest_ns += guest;
+    account->told_host_ns += host;
+    account->told_emulator_ns += left - guest - host;
+}
