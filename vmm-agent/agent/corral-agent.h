@@ -23,8 +23,14 @@ typedef struct {
 } CorralAgentSettings;
 
 CorralAgent *corral_agent_new (CorralContainerCore *core, const CorralAgentSettings *settings);
-/* Reads the definitions and the kernel, starts autostart containers and the inventory. */
+/* Reads the definitions and the kernel, starts the inventory and, once after a boot, the autostart
+ * containers. What is wrong with one file or one container is told by the signal "problem" and stops
+ * nothing else. */
 gboolean corral_agent_start (CorralAgent *agent, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Reads the definition folder again and takes over what was edited by hand: new, changed and removed
+ * files. A file that cannot be read, or that another container conflicts with, is a "problem", and what it
+ * said before stays. An error when the folder cannot be read: then nothing was changed. */
+gboolean corral_agent_reload (CorralAgent *agent, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 CorralContainerCore *corral_agent_core (CorralAgent *agent);
 CorralVmInventory *corral_agent_inventory (CorralAgent *agent);
 
@@ -54,9 +60,15 @@ typedef enum {
 
 /* --- life. Containers are named by their libvirt name. ------------------------------------------ */
 
+/* @affect as libvirt's calls mean it: 0 is CORRAL_AFFECT_LIVE for an active container and
+ * CORRAL_AFFECT_CONFIG for an inactive one. LIVE of an inactive container and CONFIG of a transient one
+ * are CORRAL_ERROR_STATE. A change of both is made to both or to neither, in file and kernel. */
+
 /* @definition is copied; a UUID is made when it has none. A definition of the same name and UUID is
  * replaced; same name and another UUID, or another container's path, is CORRAL_ERROR_EXISTS. The path of
- * an active container cannot change. */
+ * an active container cannot change (CORRAL_ERROR_STATE). As in libvirt, an active container keeps its
+ * live values until it is started again. A directory that the kernel has at the path already (made as
+ * the parent of another container, say) is taken over: the container is active at once. */
 gboolean corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
                               const CorralContainer **ret_container, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -80,8 +92,9 @@ gboolean corral_agent_set_autostart (CorralAgent *agent, const char *name, gbool
 
 gboolean corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef *member,
                               guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* A live VM goes back to where its source had put it. CORRAL_ERROR_STATE when that is this container:
- * its <partition> keeps it here. */
+/* A live VM goes back to where its source had put it: a libvirt VM into its libvirt group, a vCPU to the
+ * rest of its VM, and a VM that libvirt does not know into the container's parent. CORRAL_ERROR_STATE when
+ * that is this container: its <partition> keeps it here. */
 gboolean corral_agent_detach (CorralAgent *agent, const char *name, const CorralMemberDef *member,
                               guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -107,7 +120,18 @@ guint corral_agent_count_vcpus (CorralAgent *agent, const char *name);
 gboolean corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index,
                                 const CorralCpuset *cpus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- weight, cap, texts ------------------------------------------------------------------------- */
+/* --- cpuset, weight, cap, texts ----------------------------------------------------------------- */
+
+/* The container's own pCPUs. libvirt has no call for this that fits a container exactly, since a define
+ * leaves the live values alone; the nearest is virDomainPinEmulator() and virDomainGetEmulatorPinInfo()
+ * (virsh emulatorpin). CORRAL_EVENT_TUNED is emitted for a live change, with every tune field -1. */
+gboolean corral_agent_set_cpuset (CorralAgent *agent, const char *name, const CorralCpuset *cpus,
+                                  guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Live: the effective ones. Config: the definition's, or the host's when it has none.
+ * @ret_cpus: (out) (transfer full) */
+gboolean corral_agent_get_cpuset (CorralAgent *agent, const char *name, guint affect,
+                                  CorralCpuset **ret_cpus, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /* Live values are read from the kernel; every field is set on success (burst 0, quota
  * CORRAL_QUOTA_NONE, ...). */
@@ -173,4 +197,5 @@ typedef struct {
 } CorralEvent;
 
 /* Signal "event" (const CorralEvent *): in the order in which things happened, after the agent's
- * own state shows them. */
+ * own state shows them.
+ * Signal "problem" (const GError *): something went wrong that no caller is waiting for; for the log. */
