@@ -6,12 +6,12 @@
 
 /* The kernel's own limit for a quota and for a burst: 2^44 - 1 microseconds. */
 #define QUOTA_MAX G_GINT64_CONSTANT (17592186044415)
-/* "No cap" as libvirt wrote it before it settled on -1: the largest 64-bit number, in microseconds. */
+/* "No cap" as libvirt wrote it before -1: the largest 64-bit number of nanoseconds. */
 #define QUOTA_OLD_NONE G_GINT64_CONSTANT (18446744073709551)
 
 static const char *const no_attributes[] = { NULL };
 
-/* --- texts and numbers -------------------------------------------------------------------------- */
+/* --- texts and numbers ---------------------------------------------------------------- */
 
 /* The text of an element that has no attributes. */
 static gboolean
@@ -29,13 +29,12 @@ read_number (CorralXmlReader *reader, const xmlNode *node, gint64 min, gint64 ma
 
     if (!read_plain (reader, node, &text))
         return FALSE;
-    if (!g_ascii_string_to_signed (g_strstrip (text), 10, min, max, ret_number, NULL))
-      {
+    if (!g_ascii_string_to_signed (g_strstrip (text), 10, min, max, ret_number, NULL)) {
         g_autofree char *tag = corral_xml_tag (node);
         g_autofree char *shown = corral_xml_shown (text);
 
         return corral_xml_fail (reader, node, "%s: expected %s, not \"%s\"", tag, expected, shown);
-      }
+    }
     return TRUE;
 }
 
@@ -49,8 +48,7 @@ read_list (CorralXmlReader *reader, const xmlNode *node, const char *attribute, 
     g_autoptr (CorralCpuset) set = hwloc_bitmap_alloc ();
     gboolean valid = TRUE;
 
-    for (gsize i = 0; parts[i] != NULL && valid; i++)
-      {
+    for (gsize i = 0; parts[i] != NULL && valid; i++) {
         g_autoptr (CorralCpuset) part = NULL;
         gboolean without = parts[i][0] == '^';
 
@@ -59,9 +57,8 @@ read_list (CorralXmlReader *reader, const xmlNode *node, const char *attribute, 
             hwloc_bitmap_andnot (set, set, part);
         else if (valid)
             hwloc_bitmap_or (set, set, part);
-      }
-    if (!valid || hwloc_bitmap_iszero (set))
-      {
+    }
+    if (!valid || hwloc_bitmap_iszero (set)) {
         g_autofree char *tag = corral_xml_tag (node);
         g_autofree char *shown = corral_xml_shown (text);
 
@@ -69,12 +66,12 @@ read_list (CorralXmlReader *reader, const xmlNode *node, const char *attribute, 
                                 "%s: expected in \"%s\" a list of %s such as 0-3,8 (up to %d), "
                                 "not \"%s\"",
                                 tag, attribute, of, CORRAL_CPUSET_MAX, shown);
-      }
+    }
     *ret_set = g_steal_pointer (&set);
     return TRUE;
 }
 
-/* --- name, UUID, texts -------------------------------------------------------------------------- */
+/* --- name, UUID, texts ---------------------------------------------------------------- */
 
 static gboolean
 read_name (CorralXmlReader *reader, xmlNode *node, gpointer data)
@@ -85,7 +82,7 @@ read_name (CorralXmlReader *reader, xmlNode *node, gpointer data)
 
     if (!read_plain (reader, node, &text))
         return FALSE;
-    fault = corral_name_fault (text);
+    fault = corral_definition_name_fault (text);
     /* The name becomes a file's, and files with a leading dot are hidden (and "..", worse). */
     if (fault == NULL && text[0] == '.')
         fault = "expected a name that does not begin with a dot";
@@ -100,8 +97,7 @@ parse_uuid (const char *text, guint8 *uuid)
 {
     guint8 any = 0;
 
-    for (gsize i = 0; i < CORRAL_UUID_BYTES; i++)
-      {
+    for (gsize i = 0; i < CORRAL_UUID_BYTES; i++) {
         if (i > 0 && *text == '-')
             text++;
         if (!g_ascii_isxdigit (text[0]) || !g_ascii_isxdigit (text[1]))
@@ -109,7 +105,7 @@ parse_uuid (const char *text, guint8 *uuid)
         uuid[i] = (guint8) (g_ascii_xdigit_value (text[0]) << 4 | g_ascii_xdigit_value (text[1]));
         any |= uuid[i];
         text += 2;
-      }
+    }
     return *text == '\0' && any != 0;
 }
 
@@ -121,14 +117,13 @@ read_uuid (CorralXmlReader *reader, xmlNode *node, gpointer data)
 
     if (!read_plain (reader, node, &text))
         return FALSE;
-    if (!parse_uuid (g_strstrip (text), definition->uuid))
-      {
+    if (!parse_uuid (g_strstrip (text), definition->uuid)) {
         g_autofree char *shown = corral_xml_shown (text);
 
         return corral_xml_fail (reader, node,
                                 "<uuid>: expected 32 hexadecimal digits, not all zero, not \"%s\"",
                                 shown);
-      }
+    }
     return TRUE;
 }
 
@@ -140,7 +135,7 @@ read_text_into (CorralXmlReader *reader, xmlNode *node, gboolean one_line, char 
 
     if (!read_plain (reader, node, &text))
         return FALSE;
-    fault = corral_text_fault (text, one_line);
+    fault = corral_definition_text_fault (text, one_line);
     if (fault != NULL)
         return corral_xml_fail (reader, node, "<%s>: %s", (const char *) node->name, fault);
     if (*text != '\0')
@@ -168,31 +163,29 @@ read_metadata (CorralXmlReader *reader, xmlNode *node, gpointer data)
 
     if (!corral_xml_check_attributes (reader, node, no_attributes))
         return FALSE;
-    for (xmlNode *child = node->children; child != NULL; child = child->next)
-      {
+    for (xmlNode *child = node->children; child != NULL; child = child->next) {
         CorralMetadata *metadata;
 
         if (child->type == XML_COMMENT_NODE || child->type == XML_PI_NODE || xmlIsBlankNode (child))
             continue;
         if (child->type != XML_ELEMENT_NODE)
             return corral_xml_fail (reader, node, "<metadata>: expected elements only, not text");
-        if (!corral_metadata_read (reader, child, &metadata))
+        if (!corral_definition_metadata_read (reader, child, &metadata))
             return FALSE;
         g_ptr_array_add (definition->metadata, metadata);
-        if (!g_hash_table_add (seen, metadata->uri))
-          {
+        if (!g_hash_table_add (seen, metadata->uri)) {
             g_autofree char *tag = corral_xml_tag (child);
             g_autofree char *shown = corral_xml_shown (metadata->uri);
 
             return corral_xml_fail (reader, child,
                                     "%s: expected only one element of the namespace \"%s\"", tag,
                                     shown);
-          }
-      }
+        }
+    }
     return TRUE;
 }
 
-/* --- CPUs --------------------------------------------------------------------------------------- */
+/* --- CPUs ----------------------------------------------------------------------------- */
 
 static gboolean
 check_value (CorralXmlReader *reader, const xmlNode *node, const char *attribute,
@@ -219,16 +212,16 @@ read_vcpu (CorralXmlReader *reader, xmlNode *node, gpointer data)
     guint64 ignored;
 
     if (!corral_xml_check_attributes (reader, node, allowed) ||
-        !check_value (reader, node, "placement", "static") || !corral_xml_text (reader, node, &text))
+        !check_value (reader, node, "placement", "static") ||
+        !corral_xml_text (reader, node, &text))
         return FALSE;
     if (*g_strstrip (text) != '\0' &&
-        !g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32, &ignored, NULL))
-      {
+        !g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32, &ignored, NULL)) {
         g_autofree char *shown = corral_xml_shown (text);
 
         return corral_xml_fail (reader, node, "<vcpu>: expected a number or nothing, not \"%s\"",
                                 shown);
-      }
+    }
     return xmlHasProp (node, (const xmlChar *) "cpuset") == NULL ||
            read_list (reader, node, "cpuset", "pCPUs", &definition->cpus);
 }
@@ -242,7 +235,8 @@ read_memory_nodes (CorralXmlReader *reader, xmlNode *node, gpointer data)
 
     if (!corral_xml_check_attributes (reader, node, allowed) ||
         !check_value (reader, node, "mode", "strict") ||
-        !check_value (reader, node, "placement", "static") || !corral_xml_text (reader, node, &text))
+        !check_value (reader, node, "placement", "static") ||
+        !corral_xml_text (reader, node, &text))
         return FALSE;
     if (*g_strstrip (text) != '\0')
         return corral_xml_fail (reader, node, "<memory>: expected attributes only, not text");
@@ -260,7 +254,7 @@ read_numatune (CorralXmlReader *reader, xmlNode *node, gpointer data)
            corral_xml_read_children (reader, node, elements, G_N_ELEMENTS (elements), data);
 }
 
-/* --- weight and cap ----------------------------------------------------------------------------- */
+/* --- weight and cap ------------------------------------------------------------------- */
 
 static gboolean
 read_shares (CorralXmlReader *reader, xmlNode *node, gpointer data)
@@ -329,7 +323,7 @@ static gboolean
 read_cputune (CorralXmlReader *reader, xmlNode *node, gpointer data)
 {
     static const CorralXmlElement elements[] = {
-        { "shares", read_shares }, { "global_period", read_period }, { "period", read_period },
+        { "shares", read_shares },      { "global_period", read_period }, { "period", read_period },
         { "global_quota", read_quota }, { "quota", read_quota },
     };
 
@@ -357,14 +351,15 @@ check_burst (CorralXmlReader *reader, const xmlNode *root, const CorralCpuTune *
     while (node != NULL && (node->ns == NULL || strcmp ((const char *) node->name, "burst") != 0))
         node = node->next;
     if (tune->quota_usec < 0)
-        return corral_xml_fail (reader, node, "<corral:burst>: expected a <global_quota> beside it");
+        return corral_xml_fail (reader, node,
+                                "<corral:burst>: expected a <global_quota> beside it");
     return corral_xml_fail (reader, node,
                             "<corral:burst>: expected at most the quota, %" G_GINT64_FORMAT
                             ", not \"%" G_GINT64_FORMAT "\"",
                             tune->quota_usec, tune->burst_usec);
 }
 
-/* --- partition ---------------------------------------------------------------------------------- */
+/* --- partition ------------------------------------------------------------------------ */
 
 static gboolean
 read_partition (CorralXmlReader *reader, xmlNode *node, gpointer data)
@@ -396,11 +391,10 @@ default_partition (CorralXmlReader *reader, const xmlNode *root, CorralDefinitio
     g_autofree char *partition = g_strconcat ("/machine/", definition->name, NULL);
     const xmlNode *node = root->children;
 
-    if (corral_partition_check (partition, NULL))
-      {
+    if (corral_partition_check (partition, NULL)) {
         definition->partition = g_steal_pointer (&partition);
         return TRUE;
-      }
+    }
     while (node != NULL && !corral_xml_is (node, "name"))
         node = node->next;
     return corral_xml_fail (reader, node,
@@ -409,7 +403,7 @@ default_partition (CorralXmlReader *reader, const xmlNode *root, CorralDefinitio
                             definition->name);
 }
 
-/* --- members ------------------------------------------------------------------------------------ */
+/* --- members -------------------------------------------------------------------------- */
 
 static gboolean
 read_member_vcpu (CorralXmlReader *reader, const xmlNode *node, CorralMemberDef *member)
@@ -418,8 +412,8 @@ read_member_vcpu (CorralXmlReader *reader, const xmlNode *node, CorralMemberDef 
     g_autofree char *shown = corral_xml_shown (text != NULL ? text : "");
     gint64 number;
 
-    if (text == NULL || !g_ascii_string_to_signed (g_strstrip (text), 10, 0, CORRAL_CPUSET_MAX,
-                                                   &number, NULL))
+    if (text == NULL ||
+        !g_ascii_string_to_signed (g_strstrip (text), 10, 0, CORRAL_CPUSET_MAX, &number, NULL))
         return corral_xml_fail (reader, node,
                                 "<member>: expected in \"vcpu\" the vCPU's number, from 0 to %d, "
                                 "not \"%s\"",
@@ -443,13 +437,12 @@ read_member (CorralXmlReader *reader, const xmlNode *node, CorralMemberDef *memb
     const char *fault;
     gboolean vcpu;
 
-    if (g_strcmp0 (type, "vm") != 0 && g_strcmp0 (type, "vcpu") != 0)
-      {
+    if (g_strcmp0 (type, "vm") != 0 && g_strcmp0 (type, "vcpu") != 0) {
         g_autofree char *shown = corral_xml_shown (type != NULL ? type : "");
 
         return corral_xml_fail (reader, node,
                                 "<member>: expected type='vm' or type='vcpu', not \"%s\"", shown);
-      }
+    }
     vcpu = strcmp (type, "vcpu") == 0;
     if (!corral_xml_check_attributes (reader, node, vcpu ? for_vcpu : for_vm) ||
         !corral_xml_text (reader, node, &text))
@@ -458,7 +451,7 @@ read_member (CorralXmlReader *reader, const xmlNode *node, CorralMemberDef *memb
         return corral_xml_fail (reader, node, "<member>: expected attributes only, not text");
 
     member->name = corral_xml_attribute (node, "name");
-    fault = corral_name_fault (member->name != NULL ? member->name : "");
+    fault = corral_definition_name_fault (member->name != NULL ? member->name : "");
     if (fault != NULL)
         return corral_xml_fail (reader, node, "<member>: %s in \"name\"", fault);
     member->type = vcpu ? CORRAL_MEMBER_VCPU : CORRAL_MEMBER_VM;
@@ -482,13 +475,12 @@ check_members_differ (CorralXmlReader *reader, const xmlNode *node, const GPtrAr
 {
     g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 
-    for (guint i = 0; i < members->len; i++)
-      {
+    for (guint i = 0; i < members->len; i++) {
         char *text = corral_member_def_format (g_ptr_array_index (members, i));
 
         if (!g_hash_table_add (seen, text))
             return corral_xml_fail (reader, node, "<devices>: expected %s only once", text);
-      }
+    }
     return TRUE;
 }
 
@@ -505,7 +497,7 @@ read_devices (CorralXmlReader *reader, xmlNode *node, gpointer data)
            check_members_differ (reader, node, ((CorralDefinition *) data)->members);
 }
 
-/* --- documents ---------------------------------------------------------------------------------- */
+/* --- documents ------------------------------------------------------------------------ */
 
 static gboolean
 check_root (CorralXmlReader *reader, const xmlNode *root)
@@ -518,15 +510,15 @@ check_root (CorralXmlReader *reader, const xmlNode *root)
     if (!corral_xml_is (root, "domain"))
         return corral_xml_fail (reader, root, "%s: expected <domain type='corral'>", tag);
     type = corral_xml_attribute (root, "type");
-    if (g_strcmp0 (type, "corral") != 0)
-      {
+    if (g_strcmp0 (type, "corral") != 0) {
         g_autofree char *shown = corral_xml_shown (type != NULL ? type : "");
 
-        return corral_xml_fail (reader, root, "<domain>: expected type='corral', not \"%s\"", shown);
-      }
+        return corral_xml_fail (reader, root, "<domain>: expected type='corral', not \"%s\"",
+                                shown);
+    }
     id = corral_xml_attribute (root, "id");
-    if (id != NULL && !g_ascii_string_to_signed (g_strstrip (id), 10, G_MININT32, G_MAXINT32, NULL,
-                                                 NULL))
+    if (id != NULL &&
+        !g_ascii_string_to_signed (g_strstrip (id), 10, G_MININT32, G_MAXINT32, NULL, NULL))
         return corral_xml_fail (reader, root, "<domain>: expected a number in \"id\"");
     return corral_xml_check_attributes (reader, root, allowed);
 }
@@ -535,15 +527,30 @@ static gboolean
 read_domain (CorralXmlReader *reader, CorralDefinition *definition)
 {
     static const CorralXmlElement elements[] = {
-        { "name", read_name }, { "uuid", read_uuid }, { "title", read_title },
-        { "description", read_description }, { "metadata", read_metadata }, { "vcpu", read_vcpu },
-        { "numatune", read_numatune }, { "cputune", read_cputune },
-        { "burst", read_burst, .uri = CORRAL_XML_NAMESPACE }, { "resource", read_resource },
+        { "name", read_name },
+        { "uuid", read_uuid },
+        { "title", read_title },
+        { "description", read_description },
+        { "metadata", read_metadata },
+        { "vcpu", read_vcpu },
+        { "numatune", read_numatune },
+        { "cputune", read_cputune },
+        { "burst", read_burst, .uri = CORRAL_XML_NAMESPACE },
+        { "resource", read_resource },
         { "devices", read_devices },
         /* What libvirt and its tools put into every domain document, and no container can use. */
-        { "memory", NULL }, { "currentMemory", NULL }, { "genid", NULL }, { "os", NULL },
-        { "features", NULL }, { "cpu", NULL }, { "clock", NULL }, { "on_poweroff", NULL },
-        { "on_reboot", NULL }, { "on_crash", NULL }, { "on_lockfailure", NULL }, { "pm", NULL },
+        { "memory", NULL },
+        { "currentMemory", NULL },
+        { "genid", NULL },
+        { "os", NULL },
+        { "features", NULL },
+        { "cpu", NULL },
+        { "clock", NULL },
+        { "on_poweroff", NULL },
+        { "on_reboot", NULL },
+        { "on_crash", NULL },
+        { "on_lockfailure", NULL },
+        { "pm", NULL },
         { "seclabel", NULL, .many = TRUE },
     };
     xmlNode *root = xmlDocGetRootElement (reader->doc);
@@ -569,17 +576,17 @@ corral_definition_parse (const char *xml, gsize length, CorralDefinition **ret_d
 
     if (!corral_xml_reader_init (&reader, "the container definition", xml, length, CORRAL_XML_MAX,
                                  CORRAL_XML_DEPTH) ||
-        !read_domain (&reader, definition) || !corral_xml_validate (&reader))
-      {
+        !read_domain (&reader, definition) || !corral_xml_validate (&reader)) {
         g_propagate_error (error, g_steal_pointer (&reader.error));
         return FALSE;
-      }
+    }
     *ret_definition = g_steal_pointer (&definition);
     return TRUE;
 }
 
 gboolean
-corral_member_def_parse (const char *xml, gsize length, CorralMemberDef **ret_member, GError **error)
+corral_member_def_parse (const char *xml, gsize length, CorralMemberDef **ret_member,
+                         GError **error)
 {
     g_auto (CorralXmlReader) reader = { NULL };
     g_autoptr (CorralMemberDef) member = g_new0 (CorralMemberDef, 1);
@@ -588,17 +595,15 @@ corral_member_def_parse (const char *xml, gsize length, CorralMemberDef **ret_me
                                             CORRAL_XML_DEPTH);
 
     root = good ? xmlDocGetRootElement (reader.doc) : NULL;
-    if (good && !corral_xml_is (root, "member"))
-      {
+    if (good && !corral_xml_is (root, "member")) {
         g_autofree char *tag = corral_xml_tag (root);
 
         good = corral_xml_fail (&reader, root, "%s: expected <member type='vm' name='...'/>", tag);
-      }
-    if (!good || !read_member (&reader, root, member) || !corral_xml_validate (&reader))
-      {
+    }
+    if (!good || !read_member (&reader, root, member) || !corral_xml_validate (&reader)) {
         g_propagate_error (error, g_steal_pointer (&reader.error));
         return FALSE;
-      }
+    }
     *ret_member = g_steal_pointer (&member);
     return TRUE;
 }
@@ -619,12 +624,11 @@ read_vm_partition (CorralXmlReader *reader, char **ret_name, char **ret_partitio
     const xmlNode *root = xmlDocGetRootElement (reader->doc);
     const xmlNode *name, *resource, *partition;
 
-    if (!corral_xml_is (root, "domain"))
-      {
+    if (!corral_xml_is (root, "domain")) {
         g_autofree char *tag = corral_xml_tag (root);
 
         return corral_xml_fail (reader, root, "%s: expected <domain>", tag);
-      }
+    }
     name = find_child (root, "name");
     if (name == NULL)
         return corral_xml_fail (reader, root, "<domain>: expected a <name>");
@@ -645,11 +649,10 @@ corral_vm_partition_parse (const char *xml, gsize length, char **ret_name, char 
 
     if (!corral_xml_reader_init (&reader, "the domain's document", xml, length, CORRAL_VM_XML_MAX,
                                  0) ||
-        !read_vm_partition (&reader, &name, &partition))
-      {
+        !read_vm_partition (&reader, &name, &partition)) {
         g_propagate_error (error, g_steal_pointer (&reader.error));
         return FALSE;
-      }
+    }
     *ret_name = g_steal_pointer (&name);
     *ret_partition = g_steal_pointer (&partition);
     return TRUE;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "policy/corral-definition-private.h"
 
-static void
-append (GString *out, const char *format, ...) G_GNUC_PRINTF (2, 3);
+static void append (GString *out, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 /* Every %s is escaped. */
 static void
@@ -39,20 +38,18 @@ append_metadata (GString *out, const GPtrArray *all)
     if (all->len == 0)
         return;
     g_string_append (out, "  <metadata>\n");
-    for (guint i = 0; i < all->len; i++)
-      {
+    for (guint i = 0; i < all->len; i++) {
         const CorralMetadata *metadata = g_ptr_array_index (all, i);
 
         g_string_append_printf (out, "    %s\n", metadata->xml);
-      }
+    }
     g_string_append (out, "  </metadata>\n");
 }
 
 static void
 append_tune (GString *out, const CorralCpuTune *tune)
 {
-    if (tune->shares != -1 || tune->period_usec != -1 || tune->quota_usec != -1)
-      {
+    if (tune->shares != -1 || tune->period_usec != -1 || tune->quota_usec != -1) {
         g_string_append (out, "  <cputune>\n");
         if (tune->shares != -1)
             append (out, "    <shares>%" G_GINT64_FORMAT "</shares>\n", tune->shares);
@@ -63,7 +60,7 @@ append_tune (GString *out, const CorralCpuTune *tune)
             append (out, "    <global_quota>%" G_GINT64_FORMAT "</global_quota>\n",
                     tune->quota_usec == CORRAL_QUOTA_NONE ? -1 : tune->quota_usec);
         g_string_append (out, "  </cputune>\n");
-      }
+    }
     if (tune->burst_usec != -1)
         append (out, "  <corral:burst xmlns:corral='%s'>%" G_GINT64_FORMAT "</corral:burst>\n",
                 CORRAL_XML_NAMESPACE, tune->burst_usec);
@@ -81,18 +78,16 @@ corral_member_def_format (const CorralMemberDef *member)
 static void
 append_devices (GString *out, const GPtrArray *members)
 {
-    if (members->len == 0)
-      {
+    if (members->len == 0) {
         g_string_append (out, "  <devices/>\n");
         return;
-      }
+    }
     g_string_append (out, "  <devices>\n");
-    for (guint i = 0; i < members->len; i++)
-      {
+    for (guint i = 0; i < members->len; i++) {
         g_autofree char *member = corral_member_def_format (g_ptr_array_index (members, i));
 
         g_string_append_printf (out, "    %s\n", member);
-      }
+    }
     g_string_append (out, "  </devices>\n");
 }
 
@@ -112,19 +107,18 @@ corral_definition_format (const CorralDefinition *definition, const CorralDefini
     append_metadata (out, definition->metadata);
 
     g_string_append (out, "  <vcpu placement='static'");
-    if (definition->cpus != NULL)
-      {
+    if (definition->cpus != NULL) {
         g_autofree char *list = corral_cpuset_format (definition->cpus);
 
         append (out, " cpuset='%s'", list);
-      }
+    }
     append (out, ">%u</vcpu>\n", live != NULL ? MAX (live->vcpus, 1) : 1);
-    if (definition->mems != NULL)
-      {
+    if (definition->mems != NULL) {
         g_autofree char *list = corral_cpuset_format (definition->mems);
 
-        append (out, "  <numatune>\n    <memory mode='strict' nodeset='%s'/>\n  </numatune>\n", list);
-      }
+        append (out, "  <numatune>\n    <memory mode='strict' nodeset='%s'/>\n  </numatune>\n",
+                list);
+    }
     append_tune (out, &definition->tune);
 
     append (out, "  <resource>\n    <partition>%s</partition>\n  </resource>\n",

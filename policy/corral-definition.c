@@ -9,7 +9,7 @@
 /* Room in CORRAL_XML_MAX for what a dump adds to a definition: the id and the number of vCPUs. */
 #define LIVE_ROOM 256
 
-/* --- members ------------------------------------------------------------------------------------ */
+/* --- members -------------------------------------------------------------------------- */
 
 CorralMemberDef *
 corral_member_def_copy (const CorralMemberDef *member)
@@ -36,10 +36,10 @@ corral_member_def_equal (const CorralMemberDef *a, const CorralMemberDef *b)
     return a->type == b->type && a->vcpu == b->vcpu && g_strcmp0 (a->name, b->name) == 0;
 }
 
-/* --- definition --------------------------------------------------------------------------------- */
+/* --- definition ----------------------------------------------------------------------- */
 
 void
-corral_metadata_free (CorralMetadata *metadata)
+corral_definition_metadata_free (CorralMetadata *metadata)
 {
     if (metadata == NULL)
         return;
@@ -74,7 +74,8 @@ corral_definition_new (void)
 
     definition->tune = (CorralCpuTune) CORRAL_CPU_TUNE_INIT;
     definition->members = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_member_def_free);
-    definition->metadata = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_metadata_free);
+    definition->metadata =
+        g_ptr_array_new_with_free_func ((GDestroyNotify) corral_definition_metadata_free);
     return definition;
 }
 
@@ -112,7 +113,7 @@ corral_definition_free (CorralDefinition *definition)
     g_free (definition);
 }
 
-/* --- names and texts ---------------------------------------------------------------------------- */
+/* --- names and texts ------------------------------------------------------------------ */
 
 /* Whether every character is one that an XML document can hold. */
 static gboolean
@@ -120,18 +121,17 @@ is_xml_text (const char *text)
 {
     if (!g_utf8_validate (text, -1, NULL))
         return FALSE;
-    for (const char *at = text; *at != '\0'; at = g_utf8_next_char (at))
-      {
+    for (const char *at = text; *at != '\0'; at = g_utf8_next_char (at)) {
         gunichar c = g_utf8_get_char (at);
 
         if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0xfffe || c == 0xffff)
             return FALSE;
-      }
+    }
     return TRUE;
 }
 
 const char *
-corral_text_fault (const char *text, gboolean one_line)
+corral_definition_text_fault (const char *text, gboolean one_line)
 {
     if (!is_xml_text (text))
         return "expected valid UTF-8 without control characters";
@@ -141,7 +141,7 @@ corral_text_fault (const char *text, gboolean one_line)
 }
 
 const char *
-corral_name_fault (const char *name)
+corral_definition_name_fault (const char *name)
 {
     gsize length = strlen (name);
 
@@ -181,18 +181,16 @@ set_text (CorralDefinition *definition, char **field, const char *what, const ch
     g_autofree char *before = NULL;
     const char *fault;
 
-    if (text == NULL || *text == '\0')
-      {
+    if (text == NULL || *text == '\0') {
         g_clear_pointer (field, g_free);
         return TRUE;
-      }
-    fault = corral_text_fault (text, one_line);
-    if (fault != NULL)
-      {
+    }
+    fault = corral_definition_text_fault (text, one_line);
+    if (fault != NULL) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot set the %s of container \"%s\": %s", what, definition->name, fault);
         return FALSE;
-      }
+    }
     before = g_steal_pointer (field);
     *field = g_strdup (text);
     if (corral_definition_check_length (definition, error))
@@ -214,10 +212,10 @@ corral_definition_set_description (CorralDefinition *definition, const char *tex
     return set_text (definition, &definition->description, "description", text, FALSE, error);
 }
 
-/* --- claims ------------------------------------------------------------------------------------- */
+/* --- claims --------------------------------------------------------------------------- */
 
-/* '*' and '?' only. Going back to the last star is enough, so the time is at most the product of both
- * lengths, whatever the pattern. */
+/* '*' and '?' only. Going back to the last star is enough, so the time is at most the product of
+ * both lengths, whatever the pattern. */
 static gboolean
 glob_matches (const char *pattern, const char *text)
 {
@@ -225,23 +223,17 @@ glob_matches (const char *pattern, const char *text)
     const char *resume = NULL;
 
     while (*text != '\0')
-        if (*pattern == '*')
-          {
+        if (*pattern == '*') {
             star = pattern++;
             resume = text;
-          }
-        else if (*pattern != '\0' &&
-                 (*pattern == '?' || g_utf8_get_char (pattern) == g_utf8_get_char (text)))
-          {
+        } else if (*pattern != '\0' &&
+                   (*pattern == '?' || g_utf8_get_char (pattern) == g_utf8_get_char (text))) {
             pattern = g_utf8_next_char (pattern);
             text = g_utf8_next_char (text);
-          }
-        else if (star != NULL)
-          {
+        } else if (star != NULL) {
             pattern = star + 1;
             text = resume = g_utf8_next_char (resume);
-          }
-        else
+        } else
             return FALSE;
     return pattern[strspn (pattern, "*")] == '\0';
 }
@@ -253,8 +245,7 @@ corral_definition_claims (const CorralDefinition *definition, const char *vm_nam
 
     if (!g_utf8_validate (vm_name, -1, NULL))
         return 0;
-    for (guint i = 0; i < definition->members->len; i++)
-      {
+    for (guint i = 0; i < definition->members->len; i++) {
         const CorralMemberDef *member = g_ptr_array_index (definition->members, i);
         guint literals = 0;
 
@@ -268,11 +259,11 @@ corral_definition_claims (const CorralDefinition *definition, const char *vm_nam
         for (const char *at = member->name; *at != '\0'; at = g_utf8_next_char (at))
             literals += *at != '*' && *at != '?';
         best = MAX (best, literals + 1);
-      }
+    }
     return best;
 }
 
-/* --- partitions --------------------------------------------------------------------------------- */
+/* --- partitions ----------------------------------------------------------------------- */
 
 static const char *
 partition_fault (const char *partition)
@@ -282,8 +273,7 @@ partition_fault (const char *partition)
 
     if (*at != '/')
         return "it is not absolute";
-    while (*at == '/')
-      {
+    while (*at == '/') {
         gsize length = strspn (++at, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-");
 
         if (length == 0 && (at[0] == '/' || at[0] == '\0'))
@@ -293,7 +283,7 @@ partition_fault (const char *partition)
         if (++depth > CORRAL_PARTITION_DEPTH)
             return "it has more than " G_STRINGIFY (CORRAL_PARTITION_DEPTH) " components";
         at += length;
-      }
+    }
     if (*at == '.')
         return "a component holds a dot, which libvirt takes for the end of its own naming rule";
     if (*at != '\0')

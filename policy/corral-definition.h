@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A container's definition: what <domain type='corral'> says, as a plain value. No I/O, no clock. */
+/* A container's definition: what <domain type='corral'> says, as a plain value. */
 #pragma once
 
 #include "common/corral-cpuset.h"
@@ -35,7 +35,9 @@ typedef struct {
 } CorralCpuTune;
 
 #define CORRAL_QUOTA_NONE (-2)
+/* clang-format off */
 #define CORRAL_CPU_TUNE_INIT { -1, -1, -1, -1 }
+/* clang-format on */
 
 /* One child of <metadata>, kept word for word. */
 typedef struct {
@@ -45,16 +47,16 @@ typedef struct {
 } CorralMetadata;
 
 typedef struct {
-    char *name;                              /* unique on this host; never NULL */
-    guint8 uuid[CORRAL_UUID_BYTES];          /* all zero: the document has none */
-    char *partition;                         /* "/machine/prod"; never NULL, canonical */
-    char *title;                             /* (nullable): one line */
-    char *description;                       /* (nullable) */
-    CorralCpuset *cpus;                      /* (nullable): NULL means the parent's */
-    CorralCpuset *mems;                      /* (nullable): NULL means the parent's */
+    char *name;                     /* unique on this host; never NULL */
+    guint8 uuid[CORRAL_UUID_BYTES]; /* all zero: the document has none */
+    char *partition;                /* "/machine/prod"; never NULL, canonical */
+    char *title;                    /* (nullable): one line */
+    char *description;              /* (nullable) */
+    CorralCpuset *cpus;             /* (nullable): NULL means the parent's */
+    CorralCpuset *mems;             /* (nullable): NULL means the parent's */
     CorralCpuTune tune;
-    GPtrArray *members;                      /* of CorralMemberDef, in document order; never NULL */
-    GPtrArray *metadata;                     /* of CorralMetadata; never NULL */
+    GPtrArray *members;  /* of CorralMemberDef, in document order; never NULL */
+    GPtrArray *metadata; /* of CorralMetadata; never NULL */
 } CorralDefinition;
 
 /**
@@ -64,11 +66,12 @@ typedef struct {
  * @ret_definition: (out) (transfer full)
  *
  * Reads and validates one <domain type='corral'> document: RelaxNG first, then what a schema cannot
- * say. Elements that libvirt itself adds to any domain (memory, os, on_poweroff, ...) are accepted and
- * dropped when they can have no meaning for a container. Without <resource><partition> the container
- * lives at "/machine/" + its name.
+ * say. Elements that libvirt itself adds to any domain (memory, os, on_poweroff, ...) are accepted
+ * and dropped when they can have no meaning for a container. Without <resource><partition> the
+ * container lives at "/machine/" + its name.
  *
- * Returns: %FALSE with %CORRAL_ERROR_XML; the message has the line, the element and what was expected.
+ * Returns: %FALSE with %CORRAL_ERROR_XML; the message has the line, the element and what was
+ * expected.
  */
 gboolean corral_definition_parse (const char *xml, gsize length, CorralDefinition **ret_definition,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -88,7 +91,8 @@ typedef struct {
  *
  * Returns: (transfer full): the document
  */
-char *corral_definition_format (const CorralDefinition *definition, const CorralDefinitionLive *live);
+char *corral_definition_format (const CorralDefinition *definition,
+                                const CorralDefinitionLive *live);
 
 /**
  * corral_member_def_parse:
@@ -104,10 +108,10 @@ gboolean corral_member_def_equal (const CorralMemberDef *a, const CorralMemberDe
 CorralDefinition *corral_definition_copy (const CorralDefinition *definition);
 void corral_definition_free (CorralDefinition *definition);
 
-/* @text: (nullable): NULL and "" remove it. %CORRAL_ERROR_INVALID when it holds what XML cannot carry,
- * a line break in a title, or makes the document longer than CORRAL_XML_MAX. */
-gboolean corral_definition_set_title (CorralDefinition *definition, const char *text, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+/* @text: (nullable): NULL and "" remove it. %CORRAL_ERROR_INVALID when it holds what XML cannot
+ * carry, a line break in a title, or makes the document longer than CORRAL_XML_MAX. */
+gboolean corral_definition_set_title (CorralDefinition *definition, const char *text,
+                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean corral_definition_set_description (CorralDefinition *definition, const char *text,
                                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -144,8 +148,8 @@ guint corral_definition_claims (const CorralDefinition *definition, const char *
  *
  * Whether @partition is a path that a container may have: absolute, at most CORRAL_PARTITION_DEPTH
  * components of letters, digits, '_' and '-', none of them empty, of at most CORRAL_NAME_MAX bytes.
- * No dots: they would end libvirt's own naming rule (a component with a dot gets no ".partition"), and
- * with it ".." is out too.
+ * No dots: they would end libvirt's own naming rule (a component with a dot gets no ".partition"),
+ * and with it ".." is out too.
  */
 #define CORRAL_PARTITION_DEPTH 16
 gboolean corral_partition_check (const char *partition, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -154,7 +158,7 @@ gboolean corral_partition_check (const char *partition, GError **error) G_GNUC_W
  * corral_vm_partition_parse:
  * @xml: a domain document of any hypervisor, as libvirt hands it to a hook
  * @ret_name: (out) (transfer full): the domain's name
- * @ret_partition: (out) (transfer full) (nullable): its <resource><partition>; NULL when it has none
+ * @ret_partition: (out) (transfer full) (nullable): its <resource><partition>; NULL if it has none
  */
 gboolean corral_vm_partition_parse (const char *xml, gsize length, char **ret_name,
                                     char **ret_partition, GError **error) G_GNUC_WARN_UNUSED_RESULT;

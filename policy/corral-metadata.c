@@ -14,52 +14,47 @@ ns_is (const xmlNs *ns, const char *uri)
 static xmlNode *
 next_element (xmlNode *root, xmlNode *node)
 {
-    do
-      {
+    do {
         if (node->type == XML_ELEMENT_NODE && node->children != NULL)
             node = node->children;
-        else
-          {
+        else {
             while (node != root && node->next == NULL)
                 node = node->parent;
             if (node == root)
                 return NULL;
             node = node->next;
-          }
-      }
-    while (node->type != XML_ELEMENT_NODE);
+        }
+    } while (node->type != XML_ELEMENT_NODE);
     return node;
 }
 
-/* Takes @uri's elements out of that namespace, as virDomainGetMetadata() does. The declaration stays
- * where an attribute still needs it. */
+/* Takes @uri's elements out of that namespace, as virDomainGetMetadata() does. The declaration
+ * stays where an attribute still needs it. */
 static void
 strip_namespace (xmlNode *root, const char *uri)
 {
     gboolean needed = FALSE;
 
-    for (xmlNode *node = root; node != NULL; node = next_element (root, node))
-      {
+    for (xmlNode *node = root; node != NULL; node = next_element (root, node)) {
         if (ns_is (node->ns, uri))
             node->ns = NULL;
         for (const xmlAttr *attribute = node->properties; attribute != NULL;
              attribute = attribute->next)
             needed = needed || ns_is (attribute->ns, uri);
-      }
+    }
     for (xmlNs **at = &root->nsDef; *at != NULL && !needed;)
-        if (ns_is (*at, uri))
-          {
+        if (ns_is (*at, uri)) {
             xmlNs *gone = *at;
 
             *at = gone->next;
             xmlFreeNs (gone);
-          }
-        else
+        } else
             at = &(*at)->next;
 }
 
 gboolean
-corral_metadata_read (CorralXmlReader *reader, xmlNode *node, CorralMetadata **ret_metadata)
+corral_definition_metadata_read (CorralXmlReader *reader, xmlNode *node,
+                                 CorralMetadata **ret_metadata)
 {
     g_autofree char *tag = corral_xml_tag (node);
     CorralMetadata *metadata;
@@ -72,7 +67,8 @@ corral_metadata_read (CorralXmlReader *reader, xmlNode *node, CorralMetadata **r
                                 tag);
     if (ns_is (node->ns, CORRAL_XML_NAMESPACE))
         return corral_xml_fail (reader, node,
-                                "%s: expected a namespace other than Corral's own in <metadata>", tag);
+                                "%s: expected a namespace other than Corral's own in <metadata>",
+                                tag);
 
     /* A copy into a document of its own brings along the namespaces declared further up. */
     own = xmlNewDoc ((const xmlChar *) "1.0");
@@ -93,26 +89,24 @@ corral_metadata_read (CorralXmlReader *reader, xmlNode *node, CorralMetadata **r
 const char *
 corral_definition_get_metadata (const CorralDefinition *definition, const char *uri)
 {
-    for (guint i = 0; i < definition->metadata->len; i++)
-      {
+    for (guint i = 0; i < definition->metadata->len; i++) {
         const CorralMetadata *metadata = g_ptr_array_index (definition->metadata, i);
 
         if (strcmp (metadata->uri, uri) == 0)
             return metadata->bare;
-      }
+    }
     return NULL;
 }
 
 static void
 remove_metadata (CorralDefinition *definition, const char *uri)
 {
-    for (guint i = definition->metadata->len; i-- > 0;)
-      {
+    for (guint i = definition->metadata->len; i-- > 0;) {
         const CorralMetadata *metadata = g_ptr_array_index (definition->metadata, i);
 
         if (strcmp (metadata->uri, uri) == 0)
             g_ptr_array_remove_index (definition->metadata, i);
-      }
+    }
 }
 
 /* Puts the elements that have no namespace into @uri, under @prefix. */
@@ -137,7 +131,7 @@ inject_namespace (CorralXmlReader *reader, xmlNode *root, const char *uri, const
     return TRUE;
 }
 
-/* Parses @xml, moves it into @uri, and parses the result again: what is kept is what will be read. */
+/* Parses @xml, moves it into @uri, and parses that again: what is kept is what will be read. */
 static gboolean
 make_metadata (CorralXmlReader *first, CorralXmlReader *second, const char *uri, const char *prefix,
                const char *xml, CorralMetadata **ret_metadata)
@@ -146,7 +140,8 @@ make_metadata (CorralXmlReader *first, CorralXmlReader *second, const char *uri,
     g_autofree char *text = NULL;
     xmlNode *root;
 
-    if (!corral_xml_reader_init (first, what, xml, strlen (xml), CORRAL_XML_MAX, CORRAL_XML_DEPTH - 2))
+    if (!corral_xml_reader_init (first, what, xml, strlen (xml), CORRAL_XML_MAX,
+                                 CORRAL_XML_DEPTH - 2))
         return FALSE;
     root = xmlDocGetRootElement (first->doc);
     if (!inject_namespace (first, root, uri, prefix))
@@ -156,8 +151,9 @@ make_metadata (CorralXmlReader *first, CorralXmlReader *second, const char *uri,
         return FALSE;
     root = xmlDocGetRootElement (second->doc);
     if (!ns_is (root->ns, uri))
-        return corral_xml_fail (second, root, "expected an element of the namespace that was given");
-    return corral_metadata_read (second, root, ret_metadata);
+        return corral_xml_fail (second, root,
+                                "expected an element of the namespace that was given");
+    return corral_definition_metadata_read (second, root, ret_metadata);
 }
 
 gboolean
@@ -169,25 +165,22 @@ corral_definition_set_metadata (CorralDefinition *definition, const char *uri, c
     g_autoptr (CorralDefinition) changed = NULL;
     CorralMetadata *metadata = NULL;
 
-    if (*uri == '\0' || corral_text_fault (uri, TRUE) != NULL)
-      {
+    if (*uri == '\0' || corral_definition_text_fault (uri, TRUE) != NULL) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot set metadata of container \"%s\": its namespace URI is not usable",
                      definition->name);
         return FALSE;
-      }
-    if (xml == NULL)
-      {
+    }
+    if (xml == NULL) {
         remove_metadata (definition, uri);
         return TRUE;
-      }
-    if (!make_metadata (&first, &second, uri, prefix, xml, &metadata))
-      {
+    }
+    if (!make_metadata (&first, &second, uri, prefix, xml, &metadata)) {
         CorralXmlReader *failed = first.error != NULL ? &first : &second;
 
         g_propagate_error (error, g_steal_pointer (&failed->error));
         return FALSE;
-      }
+    }
 
     changed = corral_definition_copy (definition);
     remove_metadata (changed, uri);

@@ -19,12 +19,11 @@ corral_xml_shown (const char *text)
 
     if (g_utf8_strlen (valid, -1) <= SHOWN_MAX)
         return g_steal_pointer (&valid);
-    else
-      {
+    else {
         g_autofree char *cut = g_utf8_substring (valid, 0, SHOWN_MAX);
 
         return g_strconcat (cut, "...", NULL);
-      }
+    }
 }
 
 char *
@@ -35,12 +34,11 @@ corral_xml_tag (const xmlNode *node)
 
     if (ns != NULL && g_strcmp0 ((const char *) ns->href, CORRAL_XML_NAMESPACE) == 0)
         return g_strdup_printf ("<corral:%s>", name);
-    if (ns != NULL && ns->prefix != NULL)
-      {
+    if (ns != NULL && ns->prefix != NULL) {
         g_autofree char *prefix = corral_xml_shown ((const char *) ns->prefix);
 
         return g_strdup_printf ("<%s:%s>", prefix, name);
-      }
+    }
     return g_strdup_printf ("<%s>", name);
 }
 
@@ -70,7 +68,7 @@ corral_xml_fail (CorralXmlReader *reader, const xmlNode *node, const char *forma
     return fail_at (reader, node != NULL ? xmlGetLineNo (node) : 0, message);
 }
 
-/* --- parsing ------------------------------------------------------------------------------------ */
+/* --- parsing -------------------------------------------------------------------------- */
 
 static void
 on_libxml_error (CorralXmlReader *reader, const xmlError *details, long line)
@@ -110,28 +108,24 @@ check_depth (CorralXmlReader *reader, guint max)
     const xmlNode *root = node;
     guint depth = 1;
 
-    while (node != NULL)
-      {
-        if (depth > max && node->type == XML_ELEMENT_NODE)
-          {
+    while (node != NULL) {
+        if (depth > max && node->type == XML_ELEMENT_NODE) {
             g_autofree char *tag = corral_xml_tag (node);
 
             return corral_xml_fail (reader, node, "%s: expected at most %u levels of elements", tag,
                                     max);
-          }
-        if (node->type == XML_ELEMENT_NODE && node->children != NULL)
-          {
+        }
+        if (node->type == XML_ELEMENT_NODE && node->children != NULL) {
             node = node->children;
             depth++;
             continue;
-          }
-        while (node != root && node->next == NULL)
-          {
+        }
+        while (node != root && node->next == NULL) {
             node = node->parent;
             depth--;
-          }
+        }
         node = node != root ? node->next : NULL;
-      }
+    }
     return TRUE;
 }
 
@@ -141,7 +135,7 @@ corral_xml_reader_init (CorralXmlReader *reader, const char *what, const char *x
 {
     xmlParserCtxt *parser;
 
-    *reader = (CorralXmlReader) { .what = what };
+    *reader = (CorralXmlReader){ .what = what };
     if (length > max)
         return corral_xml_fail (reader, NULL, "expected at most %" G_GSIZE_FORMAT " bytes", max);
     if (length == 0)
@@ -156,7 +150,8 @@ corral_xml_reader_init (CorralXmlReader *reader, const char *what, const char *x
     reader->doc = xmlCtxtReadMemory (parser, xml, (int) length, NULL, NULL,
                                      XML_PARSE_NONET | XML_PARSE_BIG_LINES);
     xmlFreeParserCtxt (parser);
-    if (reader->error == NULL && (reader->doc == NULL || xmlDocGetRootElement (reader->doc) == NULL))
+    if (reader->error == NULL &&
+        (reader->doc == NULL || xmlDocGetRootElement (reader->doc) == NULL))
         corral_xml_fail (reader, NULL, "expected one XML element");
     return reader->error == NULL && (depth == 0 || check_depth (reader, depth));
 }
@@ -168,7 +163,7 @@ corral_xml_reader_clear (CorralXmlReader *reader)
     g_clear_error (&reader->error);
 }
 
-/* --- schema ------------------------------------------------------------------------------------- */
+/* --- schema --------------------------------------------------------------------------- */
 
 static void
 on_schema_error (void *data, xmlErrorPtr details)
@@ -184,11 +179,10 @@ get_schema (void)
 {
     static gsize schema;
 
-    if (g_once_init_enter (&schema))
-      {
+    if (g_once_init_enter (&schema)) {
         CorralXmlReader reader = { .what = "the built-in schema" };
-        xmlRelaxNGParserCtxt *parser = xmlRelaxNGNewMemParserCtxt (corral_xml_schema,
-                                                                   (int) corral_xml_schema_length);
+        xmlRelaxNGParserCtxt *parser =
+            xmlRelaxNGNewMemParserCtxt (corral_xml_schema, (int) corral_xml_schema_length);
         xmlRelaxNG *compiled;
 
         xmlRelaxNGSetParserStructuredErrors (parser, on_schema_error, &reader);
@@ -198,7 +192,7 @@ get_schema (void)
         if (compiled == NULL)
             g_error ("%s", reader.error != NULL ? reader.error->message : "no schema");
         g_once_init_leave (&schema, (gsize) compiled);
-      }
+    }
     return (xmlRelaxNG *) schema;
 }
 
@@ -216,7 +210,7 @@ corral_xml_validate (CorralXmlReader *reader)
     return corral_xml_fail (reader, NULL, "it does not fit the schema container.rng");
 }
 
-/* --- elements ----------------------------------------------------------------------------------- */
+/* --- elements ------------------------------------------------------------------------- */
 
 gboolean
 corral_xml_is (const xmlNode *node, const char *name)
@@ -231,23 +225,21 @@ corral_xml_text (CorralXmlReader *reader, const xmlNode *node, char **ret_text)
     g_autoptr (GString) text = g_string_new (NULL);
 
     for (const xmlNode *child = node->children; child != NULL; child = child->next)
-        switch ((int) child->type)
-          {
-          case XML_TEXT_NODE:
-          case XML_CDATA_SECTION_NODE:
+        switch ((int) child->type) {
+        case XML_TEXT_NODE:
+        case XML_CDATA_SECTION_NODE:
             g_string_append (text, (const char *) child->content);
             break;
-          case XML_COMMENT_NODE:
-          case XML_PI_NODE:
+        case XML_COMMENT_NODE:
+        case XML_PI_NODE:
             break;
-          default:
-            {
-              g_autofree char *tag = corral_xml_tag (node);
-              g_autofree char *inner = corral_xml_tag (child);
+        default: {
+            g_autofree char *tag = corral_xml_tag (node);
+            g_autofree char *inner = corral_xml_tag (child);
 
-              return corral_xml_fail (reader, child, "%s: expected text only, not %s", tag, inner);
-            }
-          }
+            return corral_xml_fail (reader, child, "%s: expected text only, not %s", tag, inner);
+        }
+        }
     *ret_text = g_string_free (g_steal_pointer (&text), FALSE);
     return TRUE;
 }
@@ -266,9 +258,9 @@ gboolean
 corral_xml_check_attributes (CorralXmlReader *reader, const xmlNode *node,
                              const char *const *allowed)
 {
-    for (const xmlAttr *attribute = node->properties; attribute != NULL; attribute = attribute->next)
-        if (attribute->ns != NULL || !g_strv_contains (allowed, (const char *) attribute->name))
-          {
+    for (const xmlAttr *attribute = node->properties; attribute != NULL;
+         attribute = attribute->next)
+        if (attribute->ns != NULL || !g_strv_contains (allowed, (const char *) attribute->name)) {
             g_autofree char *tag = corral_xml_tag (node);
             g_autofree char *name = corral_xml_shown ((const char *) attribute->name);
             g_autofree char *list = g_strjoinv (", ", (char **) allowed);
@@ -276,9 +268,9 @@ corral_xml_check_attributes (CorralXmlReader *reader, const xmlNode *node,
             if (allowed[0] == NULL)
                 return corral_xml_fail (reader, node, "%s: expected no attributes, not \"%s\"", tag,
                                         name);
-            return corral_xml_fail (reader, node, "%s: attribute \"%s\" is unknown; expected %s", tag,
-                                    name, list);
-          }
+            return corral_xml_fail (reader, node, "%s: attribute \"%s\" is unknown; expected %s",
+                                    tag, name, list);
+        }
     return TRUE;
 }
 
@@ -327,35 +319,33 @@ corral_xml_read_children (CorralXmlReader *reader, xmlNode *node, const CorralXm
     guint64 seen = 0;
 
     g_assert (n_elements < 64);
-    for (xmlNode *child = node->children; child != NULL; child = child->next)
-      {
+    for (xmlNode *child = node->children; child != NULL; child = child->next) {
         gsize i;
 
         if (child->type == XML_COMMENT_NODE || child->type == XML_PI_NODE)
             continue;
-        if (child->type != XML_ELEMENT_NODE)
-          {
+        if (child->type != XML_ELEMENT_NODE) {
             g_autofree char *tag = NULL;
 
             if (child->type == XML_TEXT_NODE && is_blank (child))
                 continue;
             tag = corral_xml_tag (node);
             return corral_xml_fail (reader, node, "%s: expected elements only, not text", tag);
-          }
+        }
 
         i = find_element (child, elements, n_elements);
         if (i == n_elements)
             return fail_unknown (reader, child, elements, n_elements);
-        if ((seen & G_GUINT64_CONSTANT (1) << i) != 0 && !elements[i].many)
-          {
+        if ((seen & G_GUINT64_CONSTANT (1) << i) != 0 && !elements[i].many) {
             g_autofree char *tag = corral_xml_tag (child);
 
-            return corral_xml_fail (reader, child, "%s: expected only one, this is the second", tag);
-          }
+            return corral_xml_fail (reader, child, "%s: expected only one, this is the second",
+                                    tag);
+        }
         seen |= G_GUINT64_CONSTANT (1) << i;
         if (elements[i].read != NULL && !elements[i].read (reader, child, data))
             return FALSE;
-      }
+    }
     return TRUE;
 }
 

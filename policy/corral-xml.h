@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading XML from outside with libxml2: bounded, without DTDs, network or noise. Private to policy/. */
+/* Reading XML from outside with libxml2: bounded, without DTD, network or noise. For policy/. */
 #pragma once
 
 #include <glib.h>
@@ -65,11 +65,11 @@ typedef struct {
     gboolean many;   /* may come more than once */
 } CorralXmlElement;
 
-/* Reads the children of @node in whatever order they come; text between them, an element that is in no
- * row of @elements, and a second one of a kind are errors. */
+/* Reads the children of @node in whatever order they come; text between them, an element that is in
+ * no row of @elements, and a second one of a kind are errors. */
 gboolean corral_xml_read_children (CorralXmlReader *reader, xmlNode *node,
-                                   const CorralXmlElement *elements, gsize n_elements, gpointer data)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                   const CorralXmlElement *elements, gsize n_elements,
+                                   gpointer data) G_GNUC_WARN_UNUSED_RESULT;
 
 /* @node and what is beneath it as text, word for word. Returns: (transfer full) */
 char *corral_xml_serialise (xmlNode *node);

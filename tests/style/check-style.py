@@ -16,7 +16,7 @@ MAX_LINES = 800
 PREFIXES = {
     'common': ('corral_cpuset_', 'corral_error_'),
     'policy': ('corral_definition_', 'corral_member_def_', 'corral_partition_',
-               'corral_vm_partition_', 'corral_policy_'),
+               'corral_vm_partition_', 'corral_policy_', 'corral_xml_'),
     'vmm-agent/container': ('corral_container_', 'corral_cgroup_'),
     'vmm-agent/vm': ('corral_vm_',),
     'vmm-agent/agent': ('corral_agent_', 'corral_container_definition', 'corral_settings_',
