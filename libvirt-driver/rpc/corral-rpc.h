@@ -14,9 +14,13 @@
  * runs in the thread-default main context of the thread that makes the server; a handler runs to
  * its end before the next frame of any client is looked at, so it must never wait.
  *
- * Answered here, without a handler: AUTH_LIST (none), CONNECT_CLOSE, CONNECT_SUPPORTS_FEATURE,
- * CONNECT_REGISTER_CLOSE_CALLBACK and CONNECT_UNREGISTER_CLOSE_CALLBACK, keepalive, every refusal
- * on a read-only connection, and every procedure that has no handler.
+ * Answered here, without a handler: AUTH_LIST (none is needed), CONNECT_SUPPORTS_FEATURE,
+ * CONNECT_CLOSE, keepalive, every refusal on a read-only connection, and every procedure that has no
+ * handler. CONNECT_OPEN needs one: its success opens the connection for all other procedures.
+ *
+ * A client that breaks the protocol is disconnected. One that does not read what was sent to it is
+ * not read from until it does, so it has one answer waiting at most, and is disconnected when too
+ * many events wait. Neither costs other clients anything.
  */
 
 /**
@@ -114,23 +118,23 @@ typedef struct {
 /**
  * CorralRpcLimits:
  * @max_clients: one more is disconnected at once
+ * @max_readonly_clients: likewise for those of read-only sockets, which anyone may be; fewer than
+ *   @max_clients, so that they cannot keep out the others
  * @max_frame: bytes of a frame from an open, read-write client
  * @max_frame_readonly: bytes of a frame from an open, read-only client
  * @max_frame_before_open: bytes of a frame from a client that has not called CONNECT_OPEN
- * @max_replies: a client with this many unread replies is not read from until it reads
- * @max_queue: a client with more unread bytes than this, when an event is to be sent to it, is
- *   disconnected. Beyond it there is at most one reply
+ * @max_events: a client with more bytes of events than this unread is disconnected
  * @open_timeout: seconds in which a client must have called CONNECT_OPEN; 0: no limit
  * @keepalive_interval: seconds of silence before a client that supports it gets a ping; 0: never
  * @keepalive_count: unanswered pings after which it is disconnected
  */
 typedef struct {
     guint max_clients;
+    guint max_readonly_clients;
     guint32 max_frame;
     guint32 max_frame_readonly;
     guint32 max_frame_before_open;
-    guint max_replies;
-    gsize max_queue;
+    gsize max_events;
     guint open_timeout;
     guint keepalive_interval;
     guint keepalive_count;
@@ -149,7 +153,7 @@ extern const CorralRpcLimits corral_rpc_default_limits;
  */
 CorralRpcServer *corral_rpc_server_new (const CorralRpcHooks *hooks, gpointer user_data);
 
-/* Closes every socket at once, without a farewell. Takes %NULL. */
+/* Closes every socket at once. Takes %NULL. Not from within a handler or a hook. */
 void corral_rpc_server_free (CorralRpcServer *server);
 
 void corral_rpc_server_set_limits (CorralRpcServer *server, const CorralRpcLimits *limits);
@@ -204,8 +208,8 @@ guint corral_rpc_server_get_n_clients (CorralRpcServer *server);
  * corral_rpc_server_stop:
  * @grace_ms: how long clients may take, all together, to read what is queued for them
  *
- * Stops listening, tells each client that asked for it that the connection closes, sends out what
- * is queued, and disconnects all. Blocks for at most @grace_ms.
+ * Stops listening, sends out what is queued, and disconnects all. Blocks for at most @grace_ms. Not
+ * from within a handler or a hook.
  */
 void corral_rpc_server_stop (CorralRpcServer *server, guint grace_ms);
 
