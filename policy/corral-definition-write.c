@@ -32,6 +32,23 @@ append_uuid (GString *out, const guint8 *uuid)
     g_string_append (out, "</uuid>\n");
 }
 
+/* The only text that may hold a carriage return, which a parser would take for a line's end. */
+static void
+append_description (GString *out, const char *description)
+{
+    g_autofree char *escaped = NULL;
+    g_auto (GStrv) lines = NULL;
+
+    if (description == NULL)
+        return;
+    escaped = g_markup_escape_text (description, -1);
+    lines = g_strsplit (escaped, "\r", -1);
+    g_string_append (out, "  <description>");
+    for (gsize i = 0; lines[i] != NULL; i++)
+        g_string_append_printf (out, "%s%s", i > 0 ? "&#13;" : "", lines[i]);
+    g_string_append (out, "</description>\n");
+}
+
 static void
 append_metadata (GString *out, const GPtrArray *all)
 {
@@ -102,8 +119,7 @@ corral_definition_format (const CorralDefinition *definition, const CorralDefini
     append_uuid (out, definition->uuid);
     if (definition->title != NULL)
         append (out, "  <title>%s</title>\n", definition->title);
-    if (definition->description != NULL)
-        append (out, "  <description>%s</description>\n", definition->description);
+    append_description (out, definition->description);
     append_metadata (out, definition->metadata);
 
     g_string_append (out, "  <vcpu placement='static'");

@@ -28,6 +28,21 @@ next_element (xmlNode *root, xmlNode *node)
     return node;
 }
 
+/* libxml2 writes a namespace's URI as it is, so one with "&" in it would break the document. */
+static gboolean
+check_namespaces (CorralXmlReader *reader, xmlNode *root)
+{
+    for (xmlNode *node = root; node != NULL; node = next_element (root, node))
+        for (const xmlNs *ns = node->nsDef; ns != NULL; ns = ns->next)
+            if (ns->href != NULL && strchr ((const char *) ns->href, '&') != NULL) {
+                g_autofree char *tag = corral_xml_tag (node);
+
+                return corral_xml_fail (reader, node, "%s: expected a namespace URI without \"&\"",
+                                        tag);
+            }
+    return TRUE;
+}
+
 /* Takes @uri's elements out of that namespace, as virDomainGetMetadata() does. The declaration
  * stays where an attribute still needs it. */
 static void
@@ -76,6 +91,10 @@ corral_definition_metadata_read (CorralXmlReader *reader, xmlNode *node,
     if (copy == NULL)
         g_error ("out of memory");
     xmlDocSetRootElement (own, copy);
+    if (!check_namespaces (reader, copy)) {
+        xmlFreeDoc (own);
+        return FALSE;
+    }
     metadata = g_new0 (CorralMetadata, 1);
     metadata->uri = g_strdup ((const char *) copy->ns->href);
     metadata->xml = corral_xml_serialise (copy);
@@ -144,7 +163,7 @@ make_metadata (CorralXmlReader *first, CorralXmlReader *second, const char *uri,
                                  CORRAL_XML_DEPTH - 2))
         return FALSE;
     root = xmlDocGetRootElement (first->doc);
-    if (!inject_namespace (first, root, uri, prefix))
+    if (!inject_namespace (first, root, uri, prefix) || !check_namespaces (first, root))
         return FALSE;
     text = corral_xml_serialise (root);
     if (!corral_xml_reader_init (second, what, text, strlen (text), CORRAL_XML_MAX, 0))
