@@ -119,7 +119,9 @@ def a_hook_refuses_a_start(session, libvirtd):
     with open(hook, 'w', encoding='ascii') as file:
         file.write('#!/bin/sh\n[ "$2" = prepare ] || exit 0\necho "not today" >&2\nexit 1\n')
     os.chmod(hook, 0o755)
-    other = PrivateLibvirtd(session, 'hooked', hooks={'corral': hook}).start()
+    other = PrivateLibvirtd(session, 'hooked')
+    other.add_hook('refuse', hook)
+    other.start()
     answer = Guest(other, 'refused').define().try_start()
     assert answer.status == 1 and 'not today' in answer.err, str(answer)
     other.stop()

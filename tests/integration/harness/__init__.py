@@ -5,13 +5,16 @@ A suite opens one Session; all that it starts belongs to the session, which ends
 nothing is left behind. Nothing here waits for a fixed time: see wait.until()."""
 
 from .cgroups import Cgroups
+from .container import Container
 from .corrald import Corrald
 from .guest import Guest, PlainQemu, choose_accel
 from .libvirtd import PrivateLibvirtd
 from .session import Session
 from .tap import Skip, Suite
 from .virsh import Virsh
+from . import proc
 from .wait import Timeout, until
 
-__all__ = ['Cgroups', 'Corrald', 'Guest', 'PlainQemu', 'PrivateLibvirtd', 'Session', 'Skip', 'Suite',
-           'Timeout', 'Virsh', 'choose_accel', 'until']
+__all__ = ['Cgroups', 'Container', 'Corrald', 'Guest', 'PlainQemu', 'PrivateLibvirtd', 'Session',
+           'Skip', 'Suite', 'Timeout', 'Virsh', 'choose_accel', 'proc',
+           'until']

@@ -52,6 +52,15 @@ class Corrald:
         with open(self.settings, 'w', encoding='utf-8') as file:
             file.write('\n'.join(lines) + '\n')
 
+    def hook(self):
+        """libvirt's hook, which reads these settings and not the host's."""
+        path = f'{self.folder}/hook'
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(f'#!/bin/sh\nexec {self.session.build}/libvirt-driver/hooks/corral-hook '
+                       f'--settings {self.settings} "$@"\n')
+        os.chmod(path, 0o755)
+        return path
+
     def begin(self, env=None):
         """Starts it without waiting until it is ready."""
         self.pid = self.session.keeper.start(

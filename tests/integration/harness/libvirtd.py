@@ -40,10 +40,10 @@ cgroup_controllers = [ "cpu", "cpuacct", "cpuset", "devices", "blkio" ]
 
 
 class PrivateLibvirtd:
-    """As root, without systemd, D-Bus or polkit. @hooks: {name in qemu.d: program}; libvirtd looks for
-    hooks only when it starts. @hide_cgroup2 takes the empty v2 tree of a hybrid host away from it."""
+    """As root, without systemd, D-Bus or polkit. @hide_cgroup2 takes the empty v2 tree of a hybrid host
+    away from it."""
 
-    def __init__(self, session, name='libvirtd', hide_cgroup2=False, hooks=None, env=None):
+    def __init__(self, session, name='libvirtd', hide_cgroup2=False, env=None):
         self.session = session
         self.folder = session.folder + '/' + name
         self.hide_cgroup2 = hide_cgroup2
@@ -57,13 +57,15 @@ class PrivateLibvirtd:
                 file.write(text)
         self.hooks_folder = f'{self.folder}/etc/hooks/qemu.d'
         os.makedirs(self.hooks_folder)
-        for hook, program in (hooks or {}).items():
-            os.symlink(program, f'{self.hooks_folder}/{hook}')
         self.socket = f'{self.folder}/run/libvirt-sock'
         self.uri = f'qemu+unix:///system?socket={self.socket}'
         self.state_folder = f'{self.folder}/run/qemu'
         self.log = f'{self.folder}/libvirtd.log'
         self.virsh = Virsh(self.uri)
+
+    def add_hook(self, name, program):
+        """libvirtd looks for hooks only when it starts."""
+        os.symlink(program, f'{self.hooks_folder}/{name}')
 
     def _binds(self):
         binds = [(f'{self.folder}/{part}', path) for part, path in FOLDERS.items()]

@@ -1,0 +1,247 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The demo: containers, guests and stock virsh, for real. Each claim that it prints it has checked, from
+/proc and from what the guests counted themselves; one that is false ends it with status 1."""
+
+import argparse
+import os
+import platform
+import signal
+import sys
+import time
+
+import libvirt
+from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, proc, until
+
+BOLD, GREEN, RED, DIM, PLAIN = ('\033[1m', '\033[32m', '\033[31m', '\033[2m', '\033[0m') \
+    if sys.stdout.isatty() else ('',) * 5
+
+# name, container, vCPUs, most vCPUs, load of each vCPU
+GUESTS = (('web1', 'prod', 2, 3, 0.10), ('web2', 'prod', 1, 1, 0.10), ('db1', 'db', 2, 2, 0.12),
+          ('ci1', 'dev', 1, 1, 0.10), ('ci2', 'dev', 1, 1, 0.10), ('stray', None, 1, 1, 0.15))
+
+
+class Demo:
+    def __init__(self, session):
+        self.session = session
+        self.claims = 0
+        self.began = time.monotonic()
+        self.guests = {}
+        self.boxes = {}
+
+    # --- what the reader sees
+
+    def step(self, text):
+        print(f'\n{BOLD}[{time.monotonic() - self.began:5.1f} s] {text}{PLAIN}', flush=True)
+
+    def claim(self, true, text):
+        self.claims += 1
+        print(f'  {GREEN}true:{PLAIN} {text}' if true else f'  {RED}FALSE:{PLAIN} {text}', flush=True)
+        if not true:
+            raise AssertionError(text)
+
+    def show(self, virsh, *words, keep=None):
+        """Runs stock virsh and prints the command and what it said; @keep: only lines with one of these."""
+        answer = virsh(*words)
+        who = 'corral' if virsh is self.corrald.virsh else 'qemu'
+        print(f'  {DIM}$ virsh -c {who}{PLAIN} {" ".join(map(str, words))}')
+        for line in answer.out.splitlines():
+            if line.strip() and (keep is None or any(k in line for k in keep)):
+                print(f'    {line}')
+        return answer
+
+    # --- the steps
+
+    def start_daemons(self):
+        self.step('a private libvirtd with Corral\'s hook, and corrald')
+        self.libvirtd = PrivateLibvirtd(self.session)
+        self.corrald = Corrald(self.session, self.libvirtd)
+        self.session.logs += [self.corrald, self.libvirtd]
+        self.libvirtd.add_hook('corral', self.corrald.hook())
+        self.libvirtd.start()
+        self.corrald.start()
+        print(f'  qemu   is {self.libvirtd.uri}\n  corral is {self.corrald.uri}')
+        print(f'  Linux {platform.release()}, cgroup {"v2" if self.session.cgroups.unified else "v1"}, '
+              f'guests run with {self.session.accel}')
+        self.show(self.corrald.virsh, 'version', keep=['API', 'hypervisor'])
+
+    def make_containers(self):
+        self.step('three containers, one inside another, each on its own pCPUs')
+        cpus = sorted(os.sched_getaffinity(0))
+        half = max(1, len(cpus) // 2)
+        first, second = set(cpus[:half]), set(cpus[half:] or cpus)
+        prod = Container(self.corrald, 'prod', cpus=first, cputune='<shares>2048</shares>')
+        data = Container(self.corrald, 'db', path=('prod', 'db'), cpus=first)
+        dev = Container(self.corrald, 'dev', cpus=second)
+        self.boxes = {'prod': prod, 'db': data, 'dev': dev}
+        for box in self.boxes.values():
+            self.show(self.corrald.virsh, 'define', box.file())
+        for box in self.boxes.values():
+            self.show(self.corrald.virsh, 'start', box.name)
+        self.show(self.corrald.virsh, 'list', '--all')
+        for box in self.boxes.values():
+            self.claim(self.session.cgroups.cpus(box.path) == box.cpus,
+                       f'the kernel gave {box.path} the pCPUs {proc.cpulist(box.cpus)}')
+
+    def start_guests(self):
+        self.step('six guests, each busy for a known part of its time')
+        for name, box, vcpus, most, load in GUESTS:
+            guest = Guest(self.libvirtd, name, vcpus=vcpus, max_vcpus=most, load=load,
+                          partition=self.boxes[box].path if box else None)
+            self.guests[name] = guest.define().start()
+        self.show(self.libvirtd.virsh, 'list')
+        self.boxes['prod'].wait_has(vms=3, vcpus=5)
+        self.boxes['dev'].wait_has(vms=2, vcpus=2)
+        self.show(self.corrald.virsh, 'domstats', keep=['Domain', 'corral.vms', 'corral.vcpus'])
+        for name, box, *_ in GUESTS:
+            if box:
+                self.check_inside(name, box)
+
+    def check_inside(self, guest, box):
+        threads = self.guests[guest].threads()
+        strangers = self.boxes[box].strangers(self.guests[guest])
+        self.claim(threads and not strangers,
+                   f'all {len(threads)} threads of {guest} are in {box} and on its pCPUs')
+
+    def measure(self, box, names, seconds=4.0):
+        """CPU time for each second of a container, of its threads, and of what its guests counted."""
+        guests = [self.guests[n] for n in names]
+        domain = self.connection.lookupByName(self.boxes[box].name)
+
+        def look():
+            busy = sum(g.mailbox.vcpu(i)['busy_ns'] for g in guests for i in range(g.vcpus))
+            return (time.monotonic_ns(), domain.getCPUStats(True)[0]['cpu_time'],
+                    sum(g.run_ns() for g in guests), busy)
+        first = look()
+        until(lambda: time.monotonic_ns() - first[0] > seconds * 1e9, 'time to pass')
+        second = look()
+        span, usage, threads, busy = (b - a for a, b in zip(first, second))
+        return usage / span, threads / span, busy / span
+
+    def check_usage(self):
+        self.step('the usage that a container reports, against the load that its guests were given')
+        self.connection = libvirt.open(self.corrald.uri)
+        for box, names in (('prod', ('web1', 'web2', 'db1')), ('db', ('db1',)),
+                           ('dev', ('ci1', 'ci2'))):
+            wanted = sum(v * load for n, _, v, _, load in GUESTS if n in names)
+            usage, threads, busy = self.measure(box, names)
+            self.claim(abs(usage - threads) <= threads * 0.01 + 0.0005,
+                       f'{box} used {usage:.4f} cores; its threads in /proc {threads:.4f} (within 1 %)')
+            self.claim(busy * 0.98 <= usage <= busy * 1.15 + 0.03 * len(names),
+                       f'{box}\'s guests were told to use {wanted:.2f} cores and counted {busy:.4f}; the '
+                       f'rest is QEMU\'s own work')
+        self.show(self.corrald.virsh, 'cpu-stats', self.boxes['prod'].name, '--total')
+
+    def pin(self):
+        self.step('one vCPU pinned through the container')
+        box, guest = self.boxes['prod'], self.guests['web1']
+        index = [v[0] for v in GUESTS if v[1] in ('prod', 'db')]
+        number = sum(self.guests[n].vcpus for n in sorted(index) if n < 'web1')
+        cpu = max(box.cpus)
+        self.show(self.corrald.virsh, 'vcpupin', box.name, number, cpu, '--live')
+        self.show(self.corrald.virsh, 'vcpupin', box.name)
+        self.claim(guest.vcpu_threads()[0].affinity() == {cpu},
+                   f'web1\'s vCPU 0 may run on pCPU {cpu} alone, and its neighbour on '
+                   f'{proc.cpulist(guest.vcpu_threads()[1].affinity())}')
+        self.claim(guest.vcpu_threads()[1].affinity() == box.cpus, 'vCPU 1 was left alone')
+
+    def move(self):
+        self.step('a running guest moves into a container')
+        guest, box = self.guests['stray'], self.boxes['dev']
+        file = box.member(guest)
+        print('    ' + proc.read(file))
+        before = guest.run_ns()
+        self.show(self.corrald.virsh, 'attach-device', box.name, file, '--live')
+        self.check_inside('stray', 'dev')
+        self.claim(box.has(vms=3, vcpus=3), 'dev says that it has three VMs')
+        periods = guest.mailbox.vcpu(0)['periods']
+        until(lambda: guest.mailbox.vcpu(0)['periods'] > periods + 10, 'the guest to run on')
+        self.claim(guest.run_ns() > before, 'the guest ran on all the while')
+        self.show(self.corrald.virsh, 'detach-device', box.name, file, '--live')
+        self.claim(not any(box.holds(t) for t in guest.threads()),
+                   'detached, it is back where libvirt had put it')
+        self.show(self.corrald.virsh, 'attach-device', box.name, file, '--live')
+        self.check_inside('stray', 'dev')
+
+    def cap(self):
+        self.step('a cap on a whole container: 40 % of a pCPU for three VMs that want all of it')
+        box, names = self.boxes['dev'], ('ci1', 'ci2', 'stray')
+        self.show(self.corrald.virsh, 'schedinfo', box.name, '--live', '--set', 'global_period=100000',
+                  'global_quota=40000', keep=['global'])
+        for name in names:
+            self.guests[name].set_load(1.0)
+        usage, _, _ = self.measure('dev', names)
+        self.claim(0.34 <= usage <= 0.44, f'together they used {usage:.3f} cores')
+        for name in names:
+            self.guests[name].set_load(0.05)
+        self.show(self.corrald.virsh, 'schedinfo', box.name, '--live', '--set', 'global_quota=-1',
+                  keep=['global_quota'])
+
+    def hotplug(self):
+        self.step('a vCPU plugged into a running guest')
+        guest = self.guests['web1']
+        before = set(t.tid for t in guest.vcpu_threads())
+        self.show(self.libvirtd.virsh, 'setvcpus', guest.name, 3, '--live')
+        guest.plug(3)
+        new = [t for t in guest.vcpu_threads() if t.tid not in before]
+        self.claim(len(new) == 1 and self.boxes['prod'].holds(new[0]),
+                   'the new vCPU\'s thread is in prod')
+        self.check_inside('web1', 'prod')
+        self.boxes['prod'].wait_has(vcpus=6)
+        self.show(self.corrald.virsh, 'vcpucount', self.boxes['prod'].name)
+
+    def end_one(self):
+        self.step('a guest ends; the time it used stays with its container')
+        box = self.boxes['db']
+        before = box.stats()['cpu.time']
+        self.show(self.libvirtd.virsh, 'destroy', self.guests['db1'].name)
+        box.wait_has(vms=0)
+        after = box.stats()['cpu.time']
+        self.claim(after >= before > 0, f'db had used {before / 1e9:.2f} s, and has {after / 1e9:.2f} s')
+
+    def refuse(self):
+        self.step('what cannot be had is refused, with the reason')
+        box = self.boxes['dev']
+        answer = self.corrald.virsh.fails('destroy', box.name)
+        print(f'  {DIM}$ virsh -c corral{PLAIN} destroy {box.name}\n    {answer.err.strip()}')
+        self.claim(self.guests['ci1'].name in answer.err, 'a container with VMs in it is not destroyed')
+        before = self.corrald.virsh('schedinfo', box.name).out
+        answer = self.corrald.virsh_ro.fails('schedinfo', box.name, '--set', 'cpu_shares=2')
+        print(f'  {DIM}$ virsh -r -c corral{PLAIN} schedinfo {box.name} --set cpu_shares=2\n    ' +
+              answer.err.strip().replace('\n', '\n    '))
+        self.claim(self.corrald.virsh('schedinfo', box.name).out == before,
+                   'the read-only socket changes nothing')
+
+    def run(self):
+        for step in (self.start_daemons, self.make_containers, self.start_guests, self.check_usage,
+                     self.pin, self.move, self.cap, self.hotplug, self.end_one, self.refuse):
+            step()
+        self.step('the end: guests, daemons, containers and files go')
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--build', required=True, help='the build folder')
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('stopped'))
+    # KVM where it really runs the guest, else QEMU's emulation
+    os.environ.setdefault('CORRAL_TEST_ACCEL', 'auto')
+    demo = None
+    try:
+        with Session(options.build, tag='cdemo') as session:
+            demo = Demo(session)
+            try:
+                demo.run()
+            except BaseException:
+                print(session.explain(), file=sys.stderr)
+                raise
+        demo.claim(True, 'nothing is left behind: no cgroup, no process, no socket, no file')
+    except (Skip, AssertionError, OSError, libvirt.libvirtError) as problem:
+        print(f'\n{RED}the demo failed:{PLAIN} {problem}', file=sys.stderr)
+        return 1
+    print(f'\n{BOLD}{demo.claims} claims, all true, in {time.monotonic() - demo.began:.0f} s{PLAIN}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
