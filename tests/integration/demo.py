@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The demo: containers, guests and stock virsh, for real. Each claim that it prints it has checked, from
-/proc and from what the guests counted themselves; one that is false ends it with status 1."""
+"""The demo: containers, guests and stock virsh, for real. Each claim that it prints it has checked,
+from /proc and from what the guests counted themselves; a false one ends it with status 1."""
 
 import argparse
 import os
@@ -36,12 +36,13 @@ class Demo:
 
     def claim(self, true, text):
         self.claims += 1
-        print(f'  {GREEN}true:{PLAIN} {text}' if true else f'  {RED}FALSE:{PLAIN} {text}', flush=True)
+        verdict = f'{GREEN}true:{PLAIN}' if true else f'{RED}FALSE:{PLAIN}'
+        print(f'  {verdict} {text}', flush=True)
         if not true:
             raise AssertionError(text)
 
     def show(self, virsh, *words, keep=None):
-        """Runs stock virsh and prints the command and what it said; @keep: only lines with one of these."""
+        """Runs stock virsh; prints the command and its answer (@keep: lines with one of these)."""
         answer = virsh(*words)
         who = 'corral' if virsh is self.corrald.virsh else 'qemu'
         print(f'  {DIM}$ virsh -c {who}{PLAIN} {" ".join(map(str, words))}')
@@ -61,8 +62,8 @@ class Demo:
         self.libvirtd.start()
         self.corrald.start()
         print(f'  qemu   is {self.libvirtd.uri}\n  corral is {self.corrald.uri}')
-        print(f'  Linux {platform.release()}, cgroup {"v2" if self.session.cgroups.unified else "v1"}, '
-              f'guests run with {self.session.accel}')
+        version = 'v2' if self.session.cgroups.unified else 'v1'
+        print(f'  Linux {platform.release()}, cgroup {version}, guests under {self.session.accel}')
         self.show(self.corrald.virsh, 'version', keep=['API', 'hypervisor'])
 
     def make_containers(self):
@@ -104,7 +105,7 @@ class Demo:
                    f'all {len(threads)} threads of {guest} are in {box} and on its pCPUs')
 
     def measure(self, box, names, seconds=4.0):
-        """CPU time for each second of a container, of its threads, and of what its guests counted."""
+        """CPU time per second of a container, of its threads, and as its guests counted it."""
         guests = [self.guests[n] for n in names]
         domain = self.connection.lookupByName(self.boxes[box].name)
 
@@ -126,10 +127,10 @@ class Demo:
             wanted = sum(v * load for n, _, v, _, load in GUESTS if n in names)
             usage, threads, busy = self.measure(box, names)
             self.claim(abs(usage - threads) <= threads * 0.01 + 0.0005,
-                       f'{box} used {usage:.4f} cores; its threads in /proc {threads:.4f} (within 1 %)')
+                       f'{box} used {usage:.4f} cores; its threads {threads:.4f}, by /proc')
             self.claim(busy * 0.98 <= usage <= busy * 1.15 + 0.03 * len(names),
-                       f'{box}\'s guests were told to use {wanted:.2f} cores and counted {busy:.4f}; the '
-                       f'rest is QEMU\'s own work')
+                       f'its guests were told to use {wanted:.2f} and counted {busy:.4f}; the rest is '
+                       f'QEMU\'s own work')
         self.show(self.corrald.virsh, 'cpu-stats', self.boxes['prod'].name, '--total')
 
     def pin(self):
@@ -166,8 +167,8 @@ class Demo:
     def cap(self):
         self.step('a cap on a whole container: 40 % of a pCPU for three VMs that want all of it')
         box, names = self.boxes['dev'], ('ci1', 'ci2', 'stray')
-        self.show(self.corrald.virsh, 'schedinfo', box.name, '--live', '--set', 'global_period=100000',
-                  'global_quota=40000', keep=['global'])
+        self.show(self.corrald.virsh, 'schedinfo', box.name, '--live', '--set',
+                  'global_period=100000', 'global_quota=40000', keep=['global'])
         for name in names:
             self.guests[name].set_load(1.0)
         usage, _, _ = self.measure('dev', names)
@@ -197,14 +198,15 @@ class Demo:
         self.show(self.libvirtd.virsh, 'destroy', self.guests['db1'].name)
         box.wait_has(vms=0)
         after = box.stats()['cpu.time']
-        self.claim(after >= before > 0, f'db had used {before / 1e9:.2f} s, and has {after / 1e9:.2f} s')
+        self.claim(after >= before > 0, f'db had {before / 1e9:.2f} s, now {after / 1e9:.2f} s')
 
     def refuse(self):
         self.step('what cannot be had is refused, with the reason')
         box = self.boxes['dev']
         answer = self.corrald.virsh.fails('destroy', box.name)
         print(f'  {DIM}$ virsh -c corral{PLAIN} destroy {box.name}\n    {answer.err.strip()}')
-        self.claim(self.guests['ci1'].name in answer.err, 'a container with VMs in it is not destroyed')
+        self.claim(self.guests['ci1'].name in answer.err,
+                   'a container with VMs in it is not destroyed')
         before = self.corrald.virsh('schedinfo', box.name).out
         answer = self.corrald.virsh_ro.fails('schedinfo', box.name, '--set', 'cpu_shares=2')
         print(f'  {DIM}$ virsh -r -c corral{PLAIN} schedinfo {box.name} --set cpu_shares=2\n    ' +
@@ -239,7 +241,8 @@ def main():
     except (Skip, AssertionError, OSError, libvirt.libvirtError) as problem:
         print(f'\n{RED}the demo failed:{PLAIN} {problem}', file=sys.stderr)
         return 1
-    print(f'\n{BOLD}{demo.claims} claims, all true, in {time.monotonic() - demo.began:.0f} s{PLAIN}')
+    seconds = time.monotonic() - demo.began
+    print(f'\n{BOLD}{demo.claims} claims, all true, in {seconds:.0f} s{PLAIN}')
     return 0
 
 

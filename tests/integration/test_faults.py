@@ -21,8 +21,9 @@ class World:
         self.disk = session.folder + '/disk'
         os.mkdir(self.disk)
         # its own small file system, which the test can fill and make read-only
-        check(libc.mount(b'none', self.disk.encode(), b'tmpfs', 0, b'size=256k,nr_inodes=64'), 'mount')
-        session.closers.append(lambda: check(libc.umount2(self.disk.encode(), MNT_DETACH), 'umount'))
+        disk = self.disk.encode()
+        check(libc.mount(b'none', disk, b'tmpfs', 0, b'size=256k,nr_inodes=64'), 'mount')
+        session.closers.append(lambda: check(libc.umount2(disk, MNT_DETACH), 'umount'))
         self.libvirtd = PrivateLibvirtd(session)
         self.corrald = Corrald(session, self.libvirtd, definitions=self.disk + '/containers')
         session.logs += [self.corrald, self.libvirtd]
@@ -54,7 +55,7 @@ suite = Suite(setup)
 
 @suite.test
 def corrald_is_killed_while_it_works(world):
-    """At random moments of define, start, tune and destroy: whatever it had begun is complete or undone
+    """At random moments of define, start, tune and destroy: what it had begun is complete or undone
     when it is back, and the next try works."""
     dice = random.Random(1)
     one = Container(world.corrald, 'victim', cputune='<shares>512</shares>')
@@ -267,7 +268,7 @@ def the_cpuset_asked_for_is_refused(world):
 def a_container_removed_behind_its_back_is_noticed(world):
     one = Container(world.corrald, 'gone').start()
     for controller in world.session.cgroups.where(one.path):
-        folder = f'{world.session.cgroups.mounts[controller]}/{world.session.cgroups.directory(one.path)}'
+        folder = world.session.cgroups.path(one.path, controller)
         if os.path.isdir(folder):
             os.rmdir(folder)
     until(lambda: not one.is_active() or world.session.cgroups.where(one.path),

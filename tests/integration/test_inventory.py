@@ -137,9 +137,7 @@ def corrald_starts_without_libvirtd(world):
 @suite.test
 def a_qemu_beside_libvirt_is_a_member(world):
     plain = world.plain.start()
-    until(lambda: world.all.virsh.try_('attach-device', world.all.name,
-                                       world.all.member(plain), '--live').status == 0,
-          'corrald to know the plain QEMU')
+    world.all.attach_new(plain)
     world.all.check_holds_all(plain)
     world.all.wait_has(vms=2, vcpus=3)
     plain.plug(2)

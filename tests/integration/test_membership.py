@@ -59,7 +59,7 @@ def is_home(guest):
 
 
 class Onlooker:
-    """Watches from the outside, as fast as it can, for a thread of a guest that is not in a container."""
+    """Watches from outside, at full speed, for threads of a guest that are not in a container."""
 
     def __init__(self, guest, container):
         self.guest, self.container = guest, container
@@ -163,8 +163,7 @@ def attach_and_detach_move_a_running_vm(world):
     watch = Watch(world.corrald.uri)
     guest = world.guest('moves', vcpus=2, iothreads=1, load=0.1).start()
     everywhere = [t.affinity() for t in guest.vcpu_threads()]
-    until(lambda: world.prod.virsh.try_('attach-device', world.prod.name, world.prod.member(guest),
-                                        '--live').status == 0, 'corrald to know the VM')
+    world.prod.attach_new(guest)
     world.prod.check_holds_all(guest)
     assert all(t.affinity() == {world.cpus[0]} for t in guest.threads())
     assert world.prod.has(vms=1, vcpus=2)
@@ -189,8 +188,7 @@ def attach_and_detach_move_a_running_vm(world):
 @suite.test
 def a_vcpu_plugged_after_a_move_is_brought_in(world):
     guest = world.guest('grows', vcpus=1, max_vcpus=3).start()
-    until(lambda: world.dev.virsh.try_('attach-device', world.dev.name, world.dev.member(guest),
-                                       '--live').status == 0, 'corrald to know the VM')
+    world.dev.attach_new(guest)
     guest.plug(3)
     until(lambda: not world.dev.strangers(guest), 'the new vCPUs to be in the container')
     assert world.dev.has(vms=1, vcpus=3)
@@ -201,8 +199,7 @@ def a_vcpu_plugged_after_a_move_is_brought_in(world):
 @suite.test
 def a_move_outlives_restarts(world):
     guest = world.guest('outlives', vcpus=2, max_vcpus=4).start()
-    until(lambda: world.dev.virsh.try_('attach-device', world.dev.name, world.dev.member(guest),
-                                       '--live').status == 0, 'corrald to know the VM')
+    world.dev.attach_new(guest)
     world.libvirtd.restart()
     world.dev.check_holds_all(guest)
     world.corrald.kill()

@@ -72,7 +72,7 @@ def check_within(world, container, guests, part=0.01):
     second = bracketed(world, container, guests)
     used = second[1] - first[1]
     least, most = second[0] - first[2], second[2] - first[0]
-    diag(f'{container.name}: {used / 1e6:.2f} ms; its threads {least / 1e6:.2f} to {most / 1e6:.2f} ms')
+    diag(f'{container.name}: {used / 1e6:.2f} ms; threads {least / 1e6:.2f} to {most / 1e6:.2f}')
     assert least * (1 - part) <= used <= most * (1 + part)
 
 
@@ -137,7 +137,7 @@ def usage_of_each_pcpu_adds_up(world):
 
 
 def has_percpu(world):
-    """Whether v1's cpuacct sees the guest's threads: on a hybrid host libvirt keeps them out of it."""
+    """Whether v1's cpuacct has the guest's threads: on a hybrid host libvirt keeps them out."""
     groups = world.inner.vcpu_threads()[0].cgroups()
     return 'cpuacct' in groups and groups['cpuacct'].startswith(world.child.folder)
 
@@ -153,7 +153,7 @@ class Monotonic:
             stats = container.stats()
             for name in COUNTERS:
                 now, before = stats[name], self.seen.get((container.name, name), 0)
-                assert now >= before, f'{what}: {name} of {container.name} went from {before} to {now}'
+                assert now >= before, f'{what}: {container.name} {name}: {before} to {now}'
                 self.seen[container.name, name] = now
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Stock virsh, and python3-libvirt, against corrald's sockets: each command, and how each is refused."""
+"""Stock virsh and python3-libvirt against corrald's sockets: each command, and its refusals."""
 
 import os
 import re
@@ -28,8 +28,8 @@ class World:
         session.logs += [self.corrald, self.libvirtd]
         self.corrald.start()
         self.virsh, self.virsh_ro = self.corrald.virsh, self.corrald.virsh_ro
-        self.box = Container(self.corrald, 'box',
-                             extra='<title>A box</title><description>of guests</description>').start()
+        texts = '<title>A box</title><description>of guests</description>'
+        self.box = Container(self.corrald, 'box', extra=texts).start()
         self.spare = Container(self.corrald, 'spare').define()
         self.guest = Guest(self.libvirtd, 'guest', vcpus=2, partition=self.box.path, load=0.05)
         self.guest.define().start()
@@ -83,7 +83,8 @@ def list_and_its_flags(world):
             (['--all', '--state-paused'], set()), (['--all', '--persistent'], {box, spare}),
             (['--all', '--transient'], set()), (['--all', '--autostart'], set()),
             (['--all', '--no-autostart'], {box, spare}), (['--all', '--with-snapshot'], set()),
-            (['--all', '--without-snapshot'], {box, spare}), (['--all', '--with-managed-save'], set()),
+            (['--all', '--without-snapshot'], {box, spare}),
+            (['--all', '--with-managed-save'], set()),
             (['--all', '--without-managed-save'], {box, spare})):
         assert world.names(*flags) == wanted, (flags, world.names(*flags))
     assert re.search(rf'\d+ +{box} +running +A box', world.virsh('list', '--title').out)
@@ -205,14 +206,15 @@ def title_description_and_metadata(world):
     assert world.virsh('desc', name, '--title').out.strip() == 'short'
     assert world.virsh('desc', world.box.name).out.strip() == 'of guests'
     assert world.virsh('desc', world.box.name, '--title').out.strip() == 'A box'
-    world.virsh('metadata', name, '--config', '--uri', 'urn:test:1', '--key', 'mine', '--set', element)
-    kept = world.virsh('metadata', name, '--config', '--uri', 'urn:test:1').out
+    metadata = ('metadata', name, '--config', '--uri', 'urn:test:1')
+    world.virsh(*metadata, '--key', 'mine', '--set', element)
+    kept = world.virsh(*metadata).out
     assert xml.fromstring(kept).text == 'text'
     assert 'urn:test:1' in world.virsh('dumpxml', name).out
     world.corrald.restart()
-    assert world.virsh('metadata', name, '--config', '--uri', 'urn:test:1').out == kept
-    world.virsh('metadata', name, '--config', '--uri', 'urn:test:1', '--remove')
-    world.virsh.fails('metadata', name, '--config', '--uri', 'urn:test:1')
+    assert world.virsh(*metadata).out == kept
+    world.virsh(*metadata, '--remove')
+    world.virsh.fails(*metadata)
     world.virsh.fails('metadata', name, '--live', '--uri', 'urn:test:1')
 
 
@@ -221,8 +223,7 @@ def title_description_and_metadata(world):
 @suite.test
 def attach_and_detach(world):
     guest = Guest(world.libvirtd, 'joins').define().start()
-    attach = ('attach-device', world.box.name, world.box.member(guest), '--live')
-    until(lambda: world.virsh.try_(*attach).status == 0, 'corrald to know the VM')
+    world.box.attach_new(guest)
     assert guest.name in world.virsh('dumpxml', world.box.name).out
     assert world.virsh('dominfo', world.box.name).fields()['CPU(s)'] == '3'
     world.box.detach(guest)
@@ -338,8 +339,7 @@ def events_in_order(world):
     world.virsh('schedinfo', one.name, '--live', '--set', 'cpu_shares=512')
     world.virsh('desc', one.name, '--live', 'new')
     guest = Guest(world.libvirtd, 'event-guest').define().start()
-    until(lambda: world.virsh.try_('attach-device', one.name, one.member(guest), '--live').status == 0,
-          'corrald to know the VM')
+    one.attach_new(guest)
     one.detach(guest)
     world.virsh('destroy', one.name)
     world.virsh('undefine', one.name)
@@ -347,7 +347,8 @@ def events_in_order(world):
     seen = [(e[0], e[2]) if e[0] == 'lifecycle' else e[0] for e in watch.events if e[1] == one.name]
     assert seen == [('lifecycle', libvirt.VIR_DOMAIN_EVENT_DEFINED),
                     ('lifecycle', libvirt.VIR_DOMAIN_EVENT_STARTED), 'tunable', 'metadata-change',
-                    'device-added', 'device-removed', ('lifecycle', libvirt.VIR_DOMAIN_EVENT_STOPPED),
+                    'device-added', 'device-removed',
+                    ('lifecycle', libvirt.VIR_DOMAIN_EVENT_STOPPED),
                     ('lifecycle', libvirt.VIR_DOMAIN_EVENT_UNDEFINED)], seen
     tuned = next(e for e in watch.events if e[0] == 'tunable')
     assert tuned[2] == {'cputune.cpu_shares': 512} or \
@@ -369,7 +370,8 @@ def virsh_event(world):
     cpu = world.cpus[0]
     world.virsh('vcpupin', world.box.name, 0, cpu, '--live')
     until(lambda: "event 'tunable' for domain" in proc.read(log), 'the event of a pin')
-    world.virsh('vcpupin', world.box.name, 0, proc.cpulist(world.session.cgroups.cpus(world.box.path)))
+    every = proc.cpulist(world.session.cgroups.cpus(world.box.path))
+    world.virsh('vcpupin', world.box.name, 0, every)
     world.session.keeper.kill(pid, 2)
     world.session.keeper.wait(pid)
 
@@ -485,8 +487,8 @@ def clients_at_once(world):
 @suite.test
 def keepalive(world):
     log = world.session.folder + '/keepalive'
-    pid = world.session.keeper.start(['virsh', '-k', '1', '-K', '2', '-c', world.corrald.uri, 'event',
-                                      'lifecycle', '--timeout', '5'], log)
+    pid = world.session.keeper.start(['virsh', '-k', '1', '-K', '2', '-c', world.corrald.uri,
+                                      'event', 'lifecycle', '--timeout', '5'], log)
     world.session.keeper.wait(pid)
     # with no answers to its pings virsh would say that the connection was lost
     assert 'event loop timed out' in proc.read(log), proc.read(log)

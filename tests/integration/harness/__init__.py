@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Real things to test against: a private libvirtd, guests of a known load, corrald, and what /proc says.
+"""Real things to test against: a private libvirtd, guests of a known load, corrald, and /proc.
 
 A suite opens one Session; all that it starts belongs to the session, which ends it and checks that
 nothing is left behind. Nothing here waits for a fixed time: see wait.until()."""

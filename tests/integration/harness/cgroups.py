@@ -39,7 +39,7 @@ class Cgroups:
 
     @staticmethod
     def directory(container):
-        """The directory of a container's path, by libvirt's rule: /machine/a is machine/a.partition."""
+        """A container's directory, by libvirt's rule: /machine/a is machine/a.partition."""
         parts = container.strip('/').split('/')
         return '/'.join(p if i == 0 and p in ('machine', 'system', 'user') or '.' in p
                         else p + '.partition' for i, p in enumerate(parts))
@@ -65,7 +65,7 @@ class Cgroups:
         return int(proc.read(f'{self.path(container, "cpuacct")}/cpuacct.usage'))
 
     def make(self, container):
-        """Makes a container by hand, in every hierarchy, so that libvirt can start a domain in it."""
+        """Makes a container by hand, in every hierarchy, so that a domain can start in it."""
         done = ''
         for part in self.directory(container).split('/'):
             for point in self.points:

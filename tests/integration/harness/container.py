@@ -19,9 +19,10 @@ class Container:
     def xml(self):
         cpuset = f" placement='static' cpuset='{proc.cpulist(self.cpus)}'" if self.cpus else ''
         members = ''.join(f"<member type='vm' name={quoteattr(m)}/>" for m in self.members)
+        devices = f'<devices>{members}</devices>'
         return (f"<domain type='corral'><name>{escape(self.name)}</name>"
                 f'<resource><partition>{self.path}</partition></resource><vcpu{cpuset}/>'
-                f'<cputune>{self.cputune}</cputune>{self.extra}<devices>{members}</devices></domain>')
+                f'<cputune>{self.cputune}</cputune>{self.extra}{devices}</domain>')
 
     def file(self):
         path = f'{self.session.folder}/{self.name}.xml'
@@ -60,10 +61,17 @@ class Container:
         return path
 
     def attach(self, guest, *flags, vcpu=None):
-        return self.virsh('attach-device', self.name, self.member(guest, vcpu), *flags or ['--live'])
+        member = self.member(guest, vcpu)
+        return self.virsh('attach-device', self.name, member, *flags or ['--live'])
+
+    def attach_new(self, guest):
+        """A guest that has just started: corrald may not have heard of it yet."""
+        words = ('attach-device', self.name, self.member(guest), '--live')
+        until(lambda: self.virsh.try_(*words).status == 0, f'corrald to attach {guest.name}', 10)
 
     def detach(self, guest, *flags, vcpu=None):
-        return self.virsh('detach-device', self.name, self.member(guest, vcpu), *flags or ['--live'])
+        member = self.member(guest, vcpu)
+        return self.virsh('detach-device', self.name, member, *flags or ['--live'])
 
     # --- what Corral says
 
@@ -78,7 +86,8 @@ class Container:
             (vcpus is None or stats.get('corral.vcpus') == vcpus)
 
     def wait_has(self, vms=None, vcpus=None, seconds=15):
-        until(lambda: self.has(vms, vcpus), f'{self.name} to have {vms} VMs, {vcpus} vCPUs', seconds)
+        what = f'{self.name} to have {vms} VMs and {vcpus} vCPUs'
+        until(lambda: self.has(vms, vcpus), what, seconds)
 
     # --- what the kernel has
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Guests of a known load: our ROM (tests/guest) in a libvirt domain, or in a QEMU beside libvirt."""
+"""Guests of a known load: our ROM (tests/guest) in a libvirt domain, or in a QEMU beside it."""
 
 import mmap
 import os
@@ -68,7 +68,8 @@ class Mailbox:
 
     def vcpu(self, index):
         names = ('load', 'alive', 'periods', 'busy', 'iterations', 'stolen', 'starts')
-        slot = dict(zip(names, struct.unpack_from('<IIQQQQI', self.map, MAILBOX + SLOT * (index + 1))))
+        values = struct.unpack_from('<IIQQQQI', self.map, MAILBOX + SLOT * (index + 1))
+        slot = dict(zip(names, values))
         tsc = struct.unpack_from('<I', self.map, MAILBOX + 12)[0]
         for name in ('busy', 'stolen'):
             slot[name + '_ns'] = slot[name] * self.period_ns() // tsc if tsc else 0
@@ -135,10 +136,11 @@ class Guest(Running):
 
     def xml(self):
         partition = escape(self.partition or '')
+        resource = f'<resource><partition>{partition}</partition></resource>'
         return DOMAIN.format(
             type='kvm' if self.session.accel == 'kvm' else 'qemu', name=escape(self.name),
-            vcpus=self.vcpus, max_vcpus=self.max_vcpus, rom=self.session.rom, qemu=self.session.qemu,
-            resource=f'<resource><partition>{partition}</partition></resource>' if partition else '',
+            vcpus=self.vcpus, max_vcpus=self.max_vcpus, rom=self.session.rom,
+            qemu=self.session.qemu, resource=resource if partition else '',
             iothreads=f'<iothreads>{self.iothreads}</iothreads>' if self.iothreads else '',
             cputune=f'<cputune>{self.cputune}</cputune>' if self.cputune else '')
 
@@ -207,7 +209,7 @@ class Guest(Running):
 
 
 class PlainQemu(Running):
-    """A QEMU that libvirt knows nothing of, with one QMP socket for the test and one to give away."""
+    """A QEMU that libvirt knows nothing of, with a QMP socket for the test and one to give away."""
 
     def __init__(self, session, name, vcpus=1, max_vcpus=None, load=0.0):
         self.session = session
@@ -264,13 +266,14 @@ def qemu_argv(session, accel, name, vcpus, max_vcpus):
 
 
 def kvm_works(session):
-    """Whether KVM here runs our guest, and fast enough to keep its load: the device may be there and be
-    of no use (an emulation that steps through each instruction, say). Returns the reason if not."""
+    """Whether KVM here runs our guest, and fast enough to keep its load: the device may be there
+    and be of no use (an emulation that steps through each instruction, say). Returns why not."""
     try:
         os.close(os.open('/dev/kvm', os.O_RDWR))
     except OSError as error:
         return f'/dev/kvm: {error.strerror}'
-    pid = session.keeper.start(qemu_argv(session, 'kvm', 'probe', 1, 1), session.folder + '/kvm.log')
+    argv = qemu_argv(session, 'kvm', session.name('probe'), 1, 1)
+    pid = session.keeper.start(argv, session.folder + '/kvm.log')
 
     def mailbox():
         assert session.keeper.status(pid) is None, 'QEMU does not start with KVM'

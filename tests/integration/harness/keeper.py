@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The process beneath which all others of a session run, and the client side of it.
 
-It is a child subreaper: a QEMU that libvirtd started as a daemon becomes its child, is reaped at once
-and is found again as its descendant. When the session goes away, even by SIGKILL, the pipe to it closes, and it
-kills whatever is left. It also makes the mount namespace that a private libvirtd lives in."""
+It is a child subreaper: a QEMU that libvirtd started as a daemon becomes its child, is reaped at
+once and is found again as its descendant. When the session goes away, even by SIGKILL, the pipe to
+it closes, and it kills whatever is left. It also makes the mount namespace that a private libvirtd
+lives in."""
 
 import ctypes
 import json

@@ -40,8 +40,8 @@ cgroup_controllers = [ "cpu", "cpuacct", "cpuset", "devices", "blkio" ]
 
 
 class PrivateLibvirtd:
-    """As root, without systemd, D-Bus or polkit. @hide_cgroup2 takes the empty v2 tree of a hybrid host
-    away from it."""
+    """As root, without systemd, D-Bus or polkit. @hide_cgroup2 takes the empty v2 tree of a hybrid
+    host away from it."""
 
     def __init__(self, session, name='libvirtd', hide_cgroup2=False, env=None):
         self.session = session
@@ -86,7 +86,8 @@ class PrivateLibvirtd:
             self.session.need_folder(path)
         hide = [self.session.cgroups.mounts['']] if self.hide_cgroup2 else []
         self.pid = self.session.keeper.start(
-            ['libvirtd', '-f', '/etc/libvirt/libvirtd.conf', '-p', f'/run/libvirt/{self.session.name("libvirtd")}.pid'],
+            ['libvirtd', '-f', '/etc/libvirt/libvirtd.conf',
+             '-p', f'/run/libvirt/{self.session.name("libvirtd")}.pid'],
             self.log, env=self.env, binds=self._binds(), hide=hide)
         until(self._answers, 'libvirtd to answer', 60)
         return self

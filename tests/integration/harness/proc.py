@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The truth about processes and threads, read from /proc and nowhere else.
 
-Which thread is a vCPU is told from its name here (QEMU's debug-threads=on): that is what Corral itself
-must never do, and so it makes an independent witness."""
+Which thread is a vCPU is told from its name here (QEMU's debug-threads=on): that is what Corral
+itself must never do, and so it makes an independent witness."""
 
 import os
 import re

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One run of a suite: a private folder, a tag on every name, and the end of all that was started."""
+"""One run of a suite: a private folder, a tag on every name, and the end of all it started."""
 
 import os
 import re
 import shutil
-import signal
 import tempfile
 from glob import glob
 
@@ -14,13 +13,10 @@ from .guest import choose_accel
 from .keeper import Keeper
 from .tap import Skip
 
-# tests/integration/harness/session.py
-SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-
 
 class Session:
-    """@tag is part of each guest's and container's name, so that two sessions do not meet and what is
-    left behind can be found."""
+    """@tag is part of each guest's and container's name, so that two sessions do not meet and what
+    is left behind can be found."""
 
     def __init__(self, build, tag=None, keep=False):
         if os.geteuid() != 0:
@@ -83,13 +79,6 @@ class Session:
             print(f'# left behind: {failure}', flush=True)
 
     def _end_processes(self):
-        """Guests first, so that libvirtd, if it still runs, removes their cgroups; then all others."""
-        alive = self.keeper.descendants()
-        for pid in alive:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
         self.keeper.close()
 
     def _close(self):
@@ -110,7 +99,7 @@ class Session:
             shutil.rmtree(self.folder)
 
     def left_behind(self):
-        """Names of what bears our tag and is still there. Looks at the whole host, not at our own lists."""
+        """What bears our tag and is still there. Looks at the whole host, not at our own lists."""
         left = list(self.cgroups.tagged(self.tag))
         for folder in glob('/proc/[0-9]*'):
             try:

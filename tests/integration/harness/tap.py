@@ -17,11 +17,11 @@ def diag(text):
 
 
 class Suite:
-    """Runs the functions that were marked with @suite.test, in the order in which they were written.
+    """Runs the functions that were marked with @suite.test, in the order in which they stand.
 
     Each gets what setup() yields (a context manager made once for the whole suite), so that tests
-    share the costly parts. A test that fails does not stop the next one. @suite.test(needs=name) skips
-    a test when the named one did not pass."""
+    share the costly parts. A test that fails does not stop the next one. @suite.test(needs=name)
+    skips a test when the named one did not pass."""
 
     def __init__(self, setup=None):
         self.setup = setup
@@ -38,8 +38,8 @@ class Suite:
     def line(self, ok, name, skip=None):
         self.count += 1
         self.failed += not ok
-        print(f'{"ok" if ok else "not ok"} {self.count} - {name}' + (f' # SKIP {skip}' if skip else ''),
-              flush=True)
+        directive = f' # SKIP {skip}' if skip else ''
+        print(f'{"ok" if ok else "not ok"} {self.count} - {name}{directive}', flush=True)
 
     def one(self, function, needs, given):
         name = function.__name__.replace('_', ' ')
@@ -85,7 +85,7 @@ class Suite:
     def main(self):
         parser = argparse.ArgumentParser()
         parser.add_argument('--build', required=True, help='the build folder')
-        parser.add_argument('--keep', action='store_true', help='keep the private folder, for its logs')
+        parser.add_argument('--keep', action='store_true', help='keep the folder with the logs')
         parser.add_argument('only', nargs='*', help='names of test functions')
         options = parser.parse_args()
         # So that a test that is stopped from outside clears away as well.

@@ -9,7 +9,7 @@ class Timeout(AssertionError):
 
 
 def until(condition, what, seconds=30, every=0.01):
-    """Calls condition() until its value is true, and returns that; @what completes "waited for ..."."""
+    """Calls condition() until its value is true, and returns that; @what: for the message."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
