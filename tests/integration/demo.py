@@ -129,8 +129,8 @@ class Demo:
             self.claim(abs(usage - threads) <= threads * 0.01 + 0.0005,
                        f'{box} used {usage:.4f} cores; its threads {threads:.4f}, by /proc')
             self.claim(busy * 0.98 <= usage <= busy * 1.15 + 0.03 * len(names),
-                       f'its guests were told to use {wanted:.2f} and counted {busy:.4f}; the rest is '
-                       f'QEMU\'s own work')
+                       f'its guests were told to use {wanted:.2f} and counted {busy:.4f}; the rest '
+                       f'is QEMU\'s own work')
         self.show(self.corrald.virsh, 'cpu-stats', self.boxes['prod'].name, '--total')
 
     def pin(self):

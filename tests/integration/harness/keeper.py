@@ -3,20 +3,20 @@
 
 It is a child subreaper: a QEMU that libvirtd started as a daemon becomes its child, is reaped at
 once and is found again as its descendant. When the session goes away, even by SIGKILL, the pipe to
-it closes, and it kills whatever is left. It also makes the mount namespace that a private libvirtd
-lives in."""
+it closes; it kills whatever is left and removes its cgroups. It also makes the mount namespace that
+a private libvirtd lives in."""
 
 import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
-import sys
 
-if __package__:
-    from . import proc
-    from .wait import until
+from . import proc
+from .cgroups import Cgroups
+from .wait import until
 
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNS = 0x00020000
@@ -92,14 +92,15 @@ def kill_all():
             return
 
 
-def main(folder):
+def main(folder, tag):
+    cgroups = Cgroups()
     check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 'become a subreaper')
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
-    pending = b''
+    pending, closed = b'', False
     while True:
         ready, _, _ = select.select([0, reader], [], [])
         if reader in ready:
@@ -112,16 +113,23 @@ def main(folder):
             pending += data
             while b'\n' in pending:
                 line, _, pending = pending.partition(b'\n')
-                os.write(1, f'{start(json.loads(line))}\n'.encode())
+                closed = line == b'close'
+                if not closed:
+                    os.write(1, f'{start(json.loads(line))}\n'.encode())
     kill_all()
+    cgroups.remove(tag)
+    if not closed:
+        shutil.rmtree(os.path.dirname(folder))
 
 
 class Keeper:
-    def __init__(self, folder):
+    def __init__(self, folder, tag):
         self.folder = folder
         os.mkdir(folder)
-        self.process = subprocess.Popen(['/usr/bin/python3', __file__, folder],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        program = 'import sys; from harness.keeper import main; main(*sys.argv[1:])'
+        self.process = subprocess.Popen(['/usr/bin/python3', '-c', program, folder, tag],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=here,
                                         start_new_session=True, text=True)
 
     def start(self, argv, log, env=None, binds=(), hide=()):
@@ -154,10 +162,9 @@ class Keeper:
         return proc.descendants(self.process.pid)
 
     def close(self):
+        """Ends all processes, then removes the cgroups."""
+        self.process.stdin.write('close\n')
         self.process.stdin.close()
-        self.process.wait(60)
+        status = self.process.wait(60)
         self.process.stdout.close()
-
-
-if __name__ == '__main__':
-    main(sys.argv[1])
+        assert status == 0, f'the keeper ended with status {status}'

@@ -49,6 +49,7 @@ class PrivateLibvirtd:
         self.hide_cgroup2 = hide_cgroup2
         self.env = env or {}
         self.pid = None
+        self.log_start = 0  # past what it always complains of when it starts
         os.mkdir(self.folder)
         for part in list(FOLDERS) + ['empty']:
             os.mkdir(f'{self.folder}/{part}')
@@ -90,6 +91,7 @@ class PrivateLibvirtd:
              '-p', f'/run/libvirt/{self.session.name("libvirtd")}.pid'],
             self.log, env=self.env, binds=self._binds(), hide=hide)
         until(self._answers, 'libvirtd to answer', 60)
+        self.log_start = os.path.getsize(self.log)
         return self
 
     def _answers(self):
@@ -118,11 +120,11 @@ class PrivateLibvirtd:
         return self.start()
 
     def explain(self):
-        return f'{self.log}:\n{tail(self.log)}'
+        return f'{self.log}:\n{tail(self.log, self.log_start)}'
 
 
-def tail(path, lines=12):
+def tail(path, start=0, lines=12):
     try:
-        return ''.join(line + '\n' for line in proc.read(path).splitlines()[-lines:])
+        return ''.join(line + '\n' for line in proc.read(path)[start:].splitlines()[-lines:])
     except FileNotFoundError:
         return ''

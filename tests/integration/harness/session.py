@@ -39,7 +39,7 @@ class Session:
         self.guests, self.closers, self.made_folders, self.logs = [], [], [], []
         # Short, since a unix socket's path has 107 bytes.
         self.folder = tempfile.mkdtemp(prefix=self.tag + '-', dir='/tmp')
-        self.keeper = Keeper(self.folder + '/keeper')
+        self.keeper = Keeper(self.folder + '/keeper', self.tag)
         self._accel = None
 
     @property
@@ -67,7 +67,7 @@ class Session:
 
     def __exit__(self, kind, error, trace):
         failures = []
-        for step in (self._end_processes, self._close, self._end_cgroups, self._end_folders):
+        for step in (self.keeper.close, self._close, self._end_folders):
             try:
                 step()
             except Exception as problem:  # pylint: disable=broad-except
@@ -78,17 +78,11 @@ class Session:
         for failure in failures:
             print(f'# left behind: {failure}', flush=True)
 
-    def _end_processes(self):
-        self.keeper.close()
-
     def _close(self):
         for guest in self.guests:
             guest._forget()  # pylint: disable=protected-access
         for close in self.closers:
             close()
-
-    def _end_cgroups(self):
-        self.cgroups.remove(self.tag)
 
     def _end_folders(self):
         for path in reversed(self.made_folders):
