@@ -218,6 +218,22 @@ def a_move_outlives_restarts(world):
 
 
 @suite.test
+def the_pcpus_of_a_container_change_under_its_vms(world):
+    guest = world.guest('under', world.dev, vcpus=2, iothreads=1, load=0.1).start()
+    world.dev.wait_has(vms=1, vcpus=2)
+    both = proc.cpulist(world.cpus[:2])
+    for cpus in (both, str(world.cpus[0]), str(world.cpus[1])):
+        world.dev.virsh('emulatorpin', world.dev.name, cpus, '--live')
+        wanted = proc.parse_cpulist(cpus)
+        assert world.session.cgroups.cpus(world.dev.path) == wanted
+        assert all(t.affinity() <= wanted for t in guest.threads()), (cpus, guest.threads())
+    world.dev.virsh.fails('emulatorpin', world.dev.name, 4000, '--live')
+    world.dev.check_holds_all(guest)
+    guest.destroy()
+    world.dev.wait_has(vms=0)
+
+
+@suite.test
 def what_cannot_be_attached_or_detached_is_refused(world):
     guest = world.guest('stays', world.dev).start()
     world.dev.wait_has(vms=1)

@@ -12,8 +12,7 @@ import xml.etree.ElementTree as xml
 from contextlib import contextmanager
 
 import libvirt
-from harness import (Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, Suite, Virsh, proc,
-                     until)
+from harness import (Container, Corrald, Guest, PrivateLibvirtd, Session, Suite, proc, until)
 from harness.watch import Watch
 
 
@@ -248,7 +247,8 @@ def vcpucount_and_vcpuinfo(world):
         assert int(block['CPU']) in world.cpus
         allowed = {i for i, c in enumerate(block['CPU Affinity']) if c == 'y'}
         assert allowed == thread.affinity(), block
-        assert 0 < float(block['CPU time'].rstrip('s')) <= thread.run_ns() / 1e9 + 0.11
+        # virsh leaves out a time of 0
+        assert float(block.get('CPU time', '0').rstrip('s')) <= thread.run_ns() / 1e9 + 0.11
 
 
 @suite.test
@@ -537,11 +537,6 @@ def bad_clients_lose_their_connection_and_nobody_elses(world):
     half.close()
     good.close()
     until(lambda: world.corrald.rss_kib() < 400 * 1024, 'the memory to be given back')
-
-
-@suite.test
-def libvirt_dbus(world):
-    raise Skip('libvirt-dbus knows a fixed list of URIs, and corral:///system is not on it')
 
 
 if __name__ == '__main__':
