@@ -218,11 +218,20 @@ corral_rpc_server_listen_path (CorralRpcServer *server,
 static GSocket *
 take_socket (int fd, gboolean listening, GError **error)
 {
-    g_autoptr (GSocket) socket = g_socket_new_from_fd (fd, error);
+    g_autoptr (GSocket) socket = NULL;
+    struct stat st;
     int accepts = 0;
 
+    /* GSocket complains aloud of what is no socket. */
+    if (fstat (fd, &st) < 0 || !S_ISSOCK (st.st_mode)) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
+                     "cannot use descriptor %d: it is no socket", fd);
+        close (fd);
+        return NULL;
+    }
+    socket = g_socket_new_from_fd (fd, error);
     if (socket == NULL) {
-        g_prefix_error (error, "cannot use descriptor %d as a socket: ", fd);
+        g_prefix_error (error, "cannot use descriptor %d: ", fd);
         close (fd);
         return NULL;
     }
