@@ -166,6 +166,35 @@ add_cpu_total (CorralDriver *driver, const char *name, CorralRpcParams *params)
         corral_rpc_params_add_string (params, "corral.source", usage.source);
 }
 
+/* Whose vCPUs those of the flattened list are: the VMs in its order, each with its own numbers for
+ * them. A list and not a count, since a child container may hold a VM's vCPU 3 alone. */
+static void
+add_vcpu_owners (const GArray *vcpus, CorralRpcParams *params)
+{
+    guint vms = 0;
+
+    for (guint i = 0; i < vcpus->len; vms++) {
+        const char *vm_name = g_array_index (vcpus, CorralAgentVcpu, i).vm_name;
+        g_autoptr (CorralCpuset) numbers = hwloc_bitmap_alloc ();
+        g_autofree char *list = NULL;
+        char key[32];
+
+        for (; i < vcpus->len; i++) {
+            const CorralAgentVcpu *vcpu = &g_array_index (vcpus, CorralAgentVcpu, i);
+
+            if (strcmp (vcpu->vm_name, vm_name) != 0)
+                break;
+            hwloc_bitmap_set (numbers, (unsigned) vcpu->vcpu);
+        }
+        list = corral_cpuset_format (numbers);
+        g_snprintf (key, sizeof key, "corral.vm.%u.name", vms);
+        corral_rpc_params_add_string (params, key, vm_name);
+        g_snprintf (key, sizeof key, "corral.vm.%u.vcpus", vms);
+        corral_rpc_params_add_string (params, key, list);
+    }
+    corral_rpc_params_add_uint (params, "corral.vm.count", vms);
+}
+
 /* libvirt has two numbers for a vCPU that waits, from two counters of the scheduler: wait is the sum of
  * its waits, delay the same time as schedstat counts it. Here both are the latter. */
 static void
@@ -191,6 +220,7 @@ add_vcpus (CorralDriver *driver, const char *name, CorralRpcParams *params)
         g_snprintf (key, sizeof key, "vcpu.%u.delay", i);
         corral_rpc_params_add_ullong (params, key, vcpu->wait_ns);
     }
+    add_vcpu_owners (vcpus, params);
 }
 
 static void
