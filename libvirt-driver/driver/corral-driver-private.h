@@ -81,6 +81,8 @@ gboolean corral_driver_affect_one (const CorralContainer *container, guint flags
                                    const CorralDefinition **ret_definition, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* --- corral-driver-cpumap.c --------------------------------------------------------------------- */
+
 /* libvirt's cpumap, lowest CPU in the lowest bit of the first byte. @size bytes at @map, zeroed. */
 void corral_driver_cpumap_fill (const CorralCpuset *set, guint8 *map, gsize size);
 /* (transfer full) */
