@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "libvirt-driver/hooks/corral-hook.h"
+
+#include "common/corral-error.h"
+#include "vmm-agent/agent/corral-settings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK "hook.lock"
+
+/* Two VMs may start in the same container at once. The lock goes with the process. */
+static gboolean
+take_lock (const char *state_dir, GError **error)
+{
+    g_autofree char *path = g_build_filename (state_dir, LOCK, NULL);
+    int fd = -1;
+
+    if (g_mkdir_with_parents (state_dir, 0755) == 0)
+        fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && TEMP_FAILURE_RETRY (flock (fd, LOCK_EX)) == 0)
+        return TRUE;
+    g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot lock \"%s\": %s", path,
+                 g_strerror (errno));
+    if (fd >= 0)
+        close (fd);
+    return FALSE;
+}
+
+/* What an active container has been given since its definition was written goes before that. */
+static gboolean
+read_index (const CorralSettings *settings, CorralHookIndex **ret_index, GError **error)
+{
+    g_autofree char *live = g_build_filename (settings->state_dir, "containers", NULL);
+    const char *const folders[] = { live, settings->definition_dir, NULL };
+
+    return corral_hook_index_new (folders, ret_index, error);
+}
+
+static gboolean
+make_partition (const char *settings_file, CorralContainerCore *core, const char *partition,
+                GError **error)
+{
+    g_autoptr (CorralSettings) settings = NULL;
+    g_autoptr (CorralHookIndex) index = NULL;
+
+    return corral_settings_load (settings_file, &settings, error) &&
+           take_lock (settings->state_dir, error) && read_index (settings, &index, error) &&
+           corral_hook_make (core, index, partition, error);
+}
+
+/* Where libvirt puts a VM that asks for nothing. libvirt makes it, unless a container is defined
+ * there; broken files of ours do not stop such a VM. */
+static gboolean
+is_left_to_libvirt (const char *settings_file, const char *partition)
+{
+    g_autoptr (CorralSettings) settings = NULL;
+    g_autoptr (CorralHookIndex) index = NULL;
+
+    return g_str_equal (partition, CORRAL_HOOK_DEFAULT_PARTITION) &&
+           (!corral_settings_load (settings_file, &settings, NULL) ||
+            !read_index (settings, &index, NULL) || !corral_hook_index_has (index, partition));
+}
+
+gboolean
+corral_hook_admit (const char *settings_file, const char *xml, gsize length, GError **error)
+{
+    g_autofree char *name = NULL;
+    g_autofree char *partition = NULL;
+    g_autoptr (CorralContainerCore) core = NULL;
+    g_autoptr (GError) reason = NULL;
+
+    if (!corral_vm_partition_parse (xml, length, &name, &partition, error))
+        return FALSE;
+    if (partition == NULL)
+        partition = g_strdup (CORRAL_HOOK_DEFAULT_PARTITION);
+    if (!corral_partition_check (partition, NULL) || is_left_to_libvirt (settings_file, partition))
+        return TRUE;
+
+    core = corral_container_core_open (-1, &reason);
+    if (core != NULL && (corral_container_get_state (core, partition) == CORRAL_CONTAINER_WHOLE ||
+                         make_partition (settings_file, core, partition, &reason)))
+        return TRUE;
+    g_set_error (error, CORRAL_ERROR, reason->code, "cannot start \"%s\" in \"%s\": %s", name,
+                 partition, reason->message);
+    return FALSE;
+}
