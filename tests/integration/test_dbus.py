@@ -3,7 +3,7 @@
 """libvirt-dbus, unchanged, as a client of corrald: containers on D-Bus.
 
 libvirt-dbus opens the URIs of a fixed list only, so it is told to open qemu:///session, and a relay on
-that socket puts our URI in the place of that one in the opening call. All else passes as it is."""
+its socket (the host's, since it is root's) puts our URI in the place of that one in the opening call. All else passes as it is."""
 
 import os
 import re
@@ -18,6 +18,7 @@ from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, S
 # As XDR strings: the length, then the text, filled up to a multiple of four.
 THEIRS = b'\0\0\0\x0fqemu:///session\0'
 OURS = b'\0\0\0\x10corral:///system'
+INTERFACES = '/usr/share/dbus-1/interfaces'
 
 
 class Relay:
@@ -51,29 +52,31 @@ class Relay:
             pass
 
     def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # ends the accept(), which would keep it open
         self.listener.close()
 
 
 def find_program(session):
-    """The installed one, or the package's, unpacked and not installed: it depends on a libvirtd of the
-    host's."""
+    """The installed one, or the package's, unpacked and not installed: it depends on the host's
+    libvirtd. And what to mount for it."""
     found = shutil.which('libvirt-dbus', path=os.environ['PATH'] + ':/usr/sbin')
     if found:
-        return found
+        return found, ()
     folder = session.folder + '/package'
     os.mkdir(folder)
     for command in ('apt-get -q download libvirt-dbus', 'dpkg -x *.deb .'):
         done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, check=False)
         if done.returncode:
             raise Skip('libvirt-dbus is neither installed nor to be had from apt')
-    return folder + '/usr/sbin/libvirt-dbus'
+    session.need_folder(INTERFACES)
+    return folder + '/usr/sbin/libvirt-dbus', ((folder + INTERFACES, INTERFACES),)
 
 
 class World:
     def __init__(self, session):
         if not shutil.which('dbus-daemon') or not shutil.which('gdbus'):
             raise Skip('needs dbus-daemon and gdbus')
-        program = find_program(session)
+        program, binds = find_program(session)
         self.session = session
         self.libvirtd = PrivateLibvirtd(session).start()
         self.corrald = Corrald(session, self.libvirtd).start()
@@ -85,16 +88,17 @@ class World:
         self.box.wait_has(vms=1, vcpus=2)
 
         runtime = session.folder + '/runtime'
-        os.makedirs(runtime + '/libvirt')
-        self.relay = Relay(runtime + '/libvirt/libvirt-sock', self.corrald.socket)
+        os.mkdir(runtime)
+        session.need_folder('/run/libvirt')
+        self.relay = Relay(runtime + '/libvirt-sock', self.corrald.socket)
         session.closers.append(self.relay.close)
         self.bus = f'unix:path={session.folder}/bus'
         session.keeper.start(['dbus-daemon', '--session', '--nofork', '--nopidfile',
                               f'--address={self.bus}'], session.folder + '/bus.log')
         until(lambda: os.path.exists(session.folder + '/bus'), 'dbus-daemon to listen')
-        env = {'DBUS_SESSION_BUS_ADDRESS': self.bus, 'XDG_RUNTIME_DIR': runtime,
-               'XDG_CONFIG_HOME': runtime, 'XDG_CACHE_HOME': runtime}
-        session.keeper.start([program, '--session'], session.folder + '/dbus.log', env=env)
+        env = {'DBUS_SESSION_BUS_ADDRESS': self.bus}
+        session.keeper.start([program, '--session'], session.folder + '/dbus.log', env=env,
+                             binds=[(runtime, '/run/libvirt'), *binds])
         until(lambda: self.gdbus('/org/libvirt/QEMU', 'org.freedesktop.DBus.Peer.Ping').returncode
               == 0, 'libvirt-dbus to be on the bus')
 
