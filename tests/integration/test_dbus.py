@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """libvirt-dbus, unchanged, as a client of corrald: containers on D-Bus.
 
-libvirt-dbus opens the URIs of a fixed list only, so it is told to open qemu:///session, and a relay on
-its socket (the host's, since it is root's) puts our URI in the place of that one in the opening call. All else passes as it is."""
+libvirt-dbus opens the URIs of a fixed list only. So it opens qemu:///session, and a relay on the
+socket that it takes for that puts our URI in its place in the opening call. All else passes as it is."""
 
 import os
 import re
