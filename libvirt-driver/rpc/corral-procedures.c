@@ -17,42 +17,42 @@ typedef char CorralWireVoid;
 /* The detour over void keeps compilers from counting arguments: xdr_void() may have none. */
 #define FILTER(type) ((xdrproc_t) (void (*) (void)) xdr_CorralWire##type)
 
-#define SERVED(proc, function, domain, what, args, ret) \
-    [CORRAL_PROC_##proc] = { \
-        .number = CORRAL_PROC_##proc, \
-        .api = function, \
-        .error_domain = VIR_FROM_##domain, \
-        .flags = what, \
-        .args_filter = FILTER (args), \
-        .args_size = sizeof (CorralWire##args), \
-        .ret_filter = FILTER (ret), \
-        .ret_size = sizeof (CorralWire##ret), \
+#define SERVED(proc, function, domain, what, args, ret)                                            \
+    [CORRAL_PROC_##proc] = {                                                                       \
+        .number = CORRAL_PROC_##proc,                                                              \
+        .api = function,                                                                           \
+        .error_domain = VIR_FROM_##domain,                                                         \
+        .flags = what,                                                                             \
+        .args_filter = FILTER (args),                                                              \
+        .args_size = sizeof (CorralWire##args),                                                    \
+        .ret_filter = FILTER (ret),                                                                \
+        .ret_size = sizeof (CorralWire##ret),                                                      \
     }
 
-#define UNSERVED(proc, function, domain, what) \
-    [proc] = { \
-        .number = proc, \
-        .api = function, \
-        .error_domain = VIR_FROM_##domain, \
-        .flags = what, \
+#define UNSERVED(proc, function, domain, what)                                                     \
+    [proc] = {                                                                                     \
+        .number = proc,                                                                            \
+        .api = function,                                                                           \
+        .error_domain = VIR_FROM_##domain,                                                         \
+        .flags = what,                                                                             \
     }
 
-#define EVENT_SENT(proc, message) \
-    [CORRAL_PROC_##proc] = { \
-        .number = CORRAL_PROC_##proc, \
-        .api = #proc, \
-        .error_domain = VIR_FROM_RPC, \
-        .flags = CORRAL_RPC_EVENT, \
-        .args_filter = FILTER (message), \
-        .args_size = sizeof (CorralWire##message), \
+#define EVENT_SENT(proc, message)                                                                  \
+    [CORRAL_PROC_##proc] = {                                                                       \
+        .number = CORRAL_PROC_##proc,                                                              \
+        .api = #proc,                                                                              \
+        .error_domain = VIR_FROM_RPC,                                                              \
+        .flags = CORRAL_RPC_EVENT,                                                                 \
+        .args_filter = FILTER (message),                                                           \
+        .args_size = sizeof (CorralWire##message),                                                 \
     }
 
-#define EVENT(proc, name) \
-    [proc] = { \
-        .number = proc, \
-        .api = name, \
-        .error_domain = VIR_FROM_RPC, \
-        .flags = CORRAL_RPC_EVENT, \
+#define EVENT(proc, name)                                                                          \
+    [proc] = {                                                                                     \
+        .number = proc,                                                                            \
+        .api = name,                                                                               \
+        .error_domain = VIR_FROM_RPC,                                                              \
+        .flags = CORRAL_RPC_EVENT,                                                                 \
     }
 
 /* clang-format off */

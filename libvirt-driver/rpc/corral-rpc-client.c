@@ -54,9 +54,9 @@ corral_rpc_client_flush (CorralRpcClient *client)
 
     while (!client->doomed && (frame = g_queue_peek_head (&client->queue)) != NULL) {
         g_autoptr (GError) error = NULL;
-        gssize sent = g_socket_send (client->socket,
-                                     (const char *) frame->bytes + client->sent_of_head,
-                                     frame->size - client->sent_of_head, NULL, &error);
+        gssize sent =
+            g_socket_send (client->socket, (const char *) frame->bytes + client->sent_of_head,
+                           frame->size - client->sent_of_head, NULL, &error);
 
         if (sent < 0) {
             if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
@@ -181,8 +181,8 @@ receive_frame (CorralRpcClient *client)
     gsize received;
 
     if (client->frame_have == client->frame_allocated) {
-        client->frame_allocated = MIN (client->frame_size,
-                                       MAX (client->frame_allocated * 2, FRAME_ALLOCATION_MIN));
+        client->frame_allocated =
+            MIN (client->frame_size, MAX (client->frame_allocated * 2, FRAME_ALLOCATION_MIN));
         client->frame = g_realloc (client->frame, client->frame_allocated);
     }
     received = receive (client, client->frame + client->frame_have,
@@ -408,10 +408,7 @@ corral_rpc_client_is_readonly (CorralRpcClient *client)
 }
 
 void
-corral_rpc_client_get_peer (CorralRpcClient *client,
-                            pid_t *ret_pid,
-                            uid_t *ret_uid,
-                            gid_t *ret_gid)
+corral_rpc_client_get_peer (CorralRpcClient *client, pid_t *ret_pid, uid_t *ret_uid, gid_t *ret_gid)
 {
     *ret_pid = client->pid;
     *ret_uid = client->uid;

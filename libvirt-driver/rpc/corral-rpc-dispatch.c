@@ -9,12 +9,8 @@ enum {
 };
 
 static void G_GNUC_PRINTF (5, 6)
-answer_error (CorralRpcClient *client,
-              const CorralWireHeader *call,
-              int code,
-              int domain,
-              const char *format,
-              ...)
+    answer_error (CorralRpcClient *client, const CorralWireHeader *call, int code, int domain,
+                  const char *format, ...)
 {
     g_autofree char *message = NULL;
     va_list args;
@@ -26,10 +22,8 @@ answer_error (CorralRpcClient *client,
 }
 
 static void
-answer_gerror (CorralRpcClient *client,
-               const CorralWireHeader *call,
-               const CorralRpcProcedure *procedure,
-               const GError *error)
+answer_gerror (CorralRpcClient *client, const CorralWireHeader *call,
+               const CorralRpcProcedure *procedure, const GError *error)
 {
     CorralRpcServer *server = client->server;
     int code = VIR_ERR_INTERNAL_ERROR;
@@ -39,16 +33,14 @@ answer_gerror (CorralRpcClient *client,
         code = error->code;
     else
         server->hooks.map_error (error, &code, &domain, server->user_data);
-    corral_rpc_client_send (client, corral_rpc_frame_new_error (call, code, domain, error->message));
+    corral_rpc_client_send (client,
+                            corral_rpc_frame_new_error (call, code, domain, error->message));
 }
 
 /*----- Procedures that are the wire's own business --------------------------------------------*/
 
 static gboolean
-auth_list (CorralRpcClient *client,
-           gconstpointer args,
-           gpointer ret,
-           gpointer user_data,
+auth_list (CorralRpcClient *client, gconstpointer args, gpointer ret, gpointer user_data,
            GError **error)
 {
     CorralWireAuthListRet *list = ret;
@@ -60,11 +52,8 @@ auth_list (CorralRpcClient *client,
 }
 
 static gboolean
-connect_supports_feature (CorralRpcClient *client,
-                          gconstpointer args,
-                          gpointer ret,
-                          gpointer user_data,
-                          GError **error)
+connect_supports_feature (CorralRpcClient *client, gconstpointer args, gpointer ret,
+                          gpointer user_data, GError **error)
 {
     const CorralWireInt *feature = args;
     CorralWireInt *supported = ret;
@@ -86,10 +75,7 @@ connect_supports_feature (CorralRpcClient *client,
 }
 
 static gboolean
-connect_close (CorralRpcClient *client,
-               gconstpointer args,
-               gpointer ret,
-               gpointer user_data,
+connect_close (CorralRpcClient *client, gconstpointer args, gpointer ret, gpointer user_data,
                GError **error)
 {
     client->closing = TRUE;
@@ -97,10 +83,7 @@ connect_close (CorralRpcClient *client,
 }
 
 static gboolean
-connect_open (CorralRpcClient *client,
-              gconstpointer args,
-              gpointer ret,
-              gpointer user_data,
+connect_open (CorralRpcClient *client, gconstpointer args, gpointer ret, gpointer user_data,
               GError **error)
 {
     const CorralRpcSlot *slot = user_data;
@@ -151,11 +134,8 @@ find_slot (CorralRpcServer *server, int number, CorralRpcSlot *ret_slot)
 /*----- Calls ----------------------------------------------------------------------------------*/
 
 static void
-run_call (CorralRpcClient *client,
-          const CorralWireHeader *call,
-          const CorralRpcProcedure *procedure,
-          const CorralRpcSlot *slot,
-          const guint8 *payload,
+run_call (CorralRpcClient *client, const CorralWireHeader *call,
+          const CorralRpcProcedure *procedure, const CorralRpcSlot *slot, const guint8 *payload,
           gsize payload_size)
 {
     g_autofree gpointer args = g_malloc0 (procedure->args_size);
@@ -188,9 +168,7 @@ run_call (CorralRpcClient *client,
 
 /* Everything that can be said of a call without looking at its arguments. */
 static void
-dispatch_call (CorralRpcClient *client,
-               const CorralWireHeader *call,
-               const guint8 *payload,
+dispatch_call (CorralRpcClient *client, const CorralWireHeader *call, const guint8 *payload,
                gsize payload_size)
 {
     const CorralRpcProcedure *procedure = corral_rpc_procedure_lookup (call->procedure);

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "corral-rpc-private.h"
 
-G_DEFINE_QUARK (corral-rpc-error-quark, corral_rpc_error)
+G_DEFINE_QUARK (corral - rpc - error - quark, corral_rpc_error)
 
 static const CorralWireError no_error;
 
 CorralRpcFrame *
-corral_rpc_frame_new (CorralRpcFrameKind kind,
-                      const CorralWireHeader *header,
-                      xdrproc_t filter,
+corral_rpc_frame_new (CorralRpcFrameKind kind, const CorralWireHeader *header, xdrproc_t filter,
                       gconstpointer payload)
 {
     gsize payload_size = filter == (xdrproc_t) (void (*) (void)) xdr_void
@@ -38,10 +36,7 @@ corral_rpc_frame_new (CorralRpcFrameKind kind,
 }
 
 CorralRpcFrame *
-corral_rpc_frame_new_error (const CorralWireHeader *call,
-                            int code,
-                            int domain,
-                            const char *message)
+corral_rpc_frame_new_error (const CorralWireHeader *call, int code, int domain, const char *message)
 {
     CorralWireHeader header = *call;
     CorralWireError wire = no_error;
@@ -55,8 +50,8 @@ corral_rpc_frame_new_error (const CorralWireHeader *call,
     wire.level = VIR_ERR_ERROR;
     wire.message = &text;
     wire.int1 = wire.int2 = -1;
-    frame = corral_rpc_frame_new (CORRAL_RPC_FRAME_REPLY, &header,
-                                  (xdrproc_t) xdr_CorralWireError, &wire);
+    frame = corral_rpc_frame_new (CORRAL_RPC_FRAME_REPLY, &header, (xdrproc_t) xdr_CorralWireError,
+                                  &wire);
     if (frame == NULL) {
         /* A message longer than a string of the protocol. */
         wire.message = NULL;

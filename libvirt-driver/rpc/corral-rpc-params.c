@@ -179,10 +179,7 @@ corral_rpc_param_get_string (const CorralWireParam *param, const char **ret_valu
 /*----- Domains and strings --------------------------------------------------------------------*/
 
 void
-corral_rpc_domain_set (CorralWireDomain *domain,
-                       const char *name,
-                       const guint8 uuid[16],
-                       gint32 id)
+corral_rpc_domain_set (CorralWireDomain *domain, const char *name, const guint8 uuid[16], gint32 id)
 {
     domain->name = g_strdup (name);
     memcpy (domain->uuid, uuid, sizeof domain->uuid);

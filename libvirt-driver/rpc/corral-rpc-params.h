@@ -36,28 +36,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralRpcParams, corral_rpc_params_free)
 /*----- Reading them -----*/
 
 /* Returns: (nullable): the parameter called @name */
-const CorralWireParam *corral_rpc_params_find (const CorralWireParam *params,
-                                               guint length,
+const CorralWireParam *corral_rpc_params_find (const CorralWireParam *params, guint length,
                                                const char *name);
 
 /* %FALSE with %CORRAL_ERROR_INVALID when @param is of another type. An integer of any width is
  * taken when its value fits. */
-gboolean corral_rpc_param_get_int64 (const CorralWireParam *param,
-                                     gint64 *ret_value,
+gboolean corral_rpc_param_get_int64 (const CorralWireParam *param, gint64 *ret_value,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean corral_rpc_param_get_uint64 (const CorralWireParam *param,
-                                      guint64 *ret_value,
+gboolean corral_rpc_param_get_uint64 (const CorralWireParam *param, guint64 *ret_value,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean corral_rpc_param_get_string (const CorralWireParam *param,
-                                      const char **ret_value,
+gboolean corral_rpc_param_get_string (const CorralWireParam *param, const char **ret_value,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /*----- Domains and strings -----*/
 
 /* Fills a domain in a result or an event; xdr_free() frees it there. @id is -1 when inactive. */
-void corral_rpc_domain_set (CorralWireDomain *domain,
-                            const char *name,
-                            const guint8 uuid[16],
+void corral_rpc_domain_set (CorralWireDomain *domain, const char *name, const guint8 uuid[16],
                             gint32 id);
 
 /* For an optional string in a result: %NULL is absent. Returns: (transfer full) (nullable) */

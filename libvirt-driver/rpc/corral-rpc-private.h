@@ -16,9 +16,9 @@ struct _CorralRpcServer {
     CorralRpcHooks hooks;
     gpointer user_data;
     CorralRpcLimits limits;
-    CorralRpcSlot *slots; /* by procedure number */
-    GPtrArray *listeners; /* CorralRpcListener */
-    GQueue clients;       /* CorralRpcClient, linked by .link */
+    CorralRpcSlot *slots;   /* by procedure number */
+    GPtrArray *listeners;   /* CorralRpcListener */
+    GQueue clients;         /* CorralRpcClient, linked by .link */
     guint readonly_clients; /* of those, by their socket */
     guint64 last_id;
 };
@@ -79,15 +79,11 @@ typedef struct {
 
 /* Returns: (transfer full) (nullable): free with g_free(). %NULL when @payload does not encode, or
  * not within the maximum. */
-CorralRpcFrame *corral_rpc_frame_new (CorralRpcFrameKind kind,
-                                      const CorralWireHeader *header,
-                                      xdrproc_t filter,
-                                      gconstpointer payload);
+CorralRpcFrame *corral_rpc_frame_new (CorralRpcFrameKind kind, const CorralWireHeader *header,
+                                      xdrproc_t filter, gconstpointer payload);
 
 /* The answer to the call with header @call, saying what went wrong with it. */
-CorralRpcFrame *corral_rpc_frame_new_error (const CorralWireHeader *call,
-                                            int code,
-                                            int domain,
+CorralRpcFrame *corral_rpc_frame_new_error (const CorralWireHeader *call, int code, int domain,
                                             const char *message);
 
 gboolean corral_rpc_header_decode (const guint8 *bytes, gsize size, CorralWireHeader *ret_header)
@@ -95,9 +91,7 @@ gboolean corral_rpc_header_decode (const guint8 *bytes, gsize size, CorralWireHe
 
 /*----- corral-rpc-client.c -----*/
 
-CorralRpcClient *corral_rpc_client_new (CorralRpcServer *server,
-                                        GSocket *socket,
-                                        gboolean readonly,
+CorralRpcClient *corral_rpc_client_new (CorralRpcServer *server, GSocket *socket, gboolean readonly,
                                         GError **error);
 void corral_rpc_client_free (CorralRpcClient *client);
 

@@ -147,8 +147,8 @@ clear_path (const char *path, GSocketAddress *address, GError **error)
                      "cannot listen on \"%s\": there is something that is not a socket", path);
         return FALSE;
     }
-    probe = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT,
-                          error);
+    probe =
+        g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
     if (probe == NULL)
         return FALSE;
     /* A listener whose backlog is full must not hold us up, and is alive. */
@@ -168,11 +168,8 @@ clear_path (const char *path, GSocketAddress *address, GError **error)
 }
 
 gboolean
-corral_rpc_server_listen_path (CorralRpcServer *server,
-                               const char *path,
-                               mode_t mode,
-                               gboolean readonly,
-                               GError **error)
+corral_rpc_server_listen_path (CorralRpcServer *server, const char *path, mode_t mode,
+                               gboolean readonly, GError **error)
 {
     g_autoptr (GSocketAddress) address = NULL;
     g_autoptr (GSocket) socket = NULL;
@@ -188,8 +185,8 @@ corral_rpc_server_listen_path (CorralRpcServer *server,
     address = g_unix_socket_address_new (path);
     if (!clear_path (path, address, error))
         return FALSE;
-    socket = g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT,
-                           error);
+    socket =
+        g_socket_new (G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
     if (socket == NULL || !g_socket_bind (socket, address, FALSE, error)) {
         g_prefix_error (error, "cannot listen on \"%s\": ", path);
         return FALSE;
@@ -309,10 +306,8 @@ corral_rpc_server_set_limits (CorralRpcServer *server, const CorralRpcLimits *li
 }
 
 void
-corral_rpc_server_add_handlers (CorralRpcServer *server,
-                                const CorralRpcHandlerEntry *entries,
-                                gsize n_entries,
-                                gpointer user_data)
+corral_rpc_server_add_handlers (CorralRpcServer *server, const CorralRpcHandlerEntry *entries,
+                                gsize n_entries, gpointer user_data)
 {
     for (gsize i = 0; i < n_entries; i++) {
         const CorralRpcProcedure *procedure = corral_rpc_procedure_lookup (entries[i].procedure);

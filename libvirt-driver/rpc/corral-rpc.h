@@ -92,11 +92,8 @@ int corral_rpc_procedure_last (void);
  *
  * Returns: %FALSE with @error set, which is then the answer
  */
-typedef gboolean (*CorralRpcHandler) (CorralRpcClient *client,
-                                      gconstpointer args,
-                                      gpointer ret,
-                                      gpointer user_data,
-                                      GError **error);
+typedef gboolean (*CorralRpcHandler) (CorralRpcClient *client, gconstpointer args, gpointer ret,
+                                      gpointer user_data, GError **error);
 
 typedef struct {
     int procedure; /* CORRAL_PROC_* */
@@ -162,10 +159,8 @@ void corral_rpc_server_set_limits (CorralRpcServer *server, const CorralRpcLimit
  * corral_rpc_server_add_handlers:
  * @entries: procedures whose types are known, each at most once per server
  */
-void corral_rpc_server_add_handlers (CorralRpcServer *server,
-                                     const CorralRpcHandlerEntry *entries,
-                                     gsize n_entries,
-                                     gpointer user_data);
+void corral_rpc_server_add_handlers (CorralRpcServer *server, const CorralRpcHandlerEntry *entries,
+                                     gsize n_entries, gpointer user_data);
 
 /**
  * corral_rpc_server_listen_path:
@@ -174,19 +169,15 @@ void corral_rpc_server_add_handlers (CorralRpcServer *server,
  * @mode: permissions of the socket, in force before anyone can connect
  * @readonly: whether clients of this socket may change nothing
  */
-gboolean corral_rpc_server_listen_path (CorralRpcServer *server,
-                                        const char *path,
-                                        mode_t mode,
-                                        gboolean readonly,
-                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_rpc_server_listen_path (CorralRpcServer *server, const char *path, mode_t mode,
+                                        gboolean readonly, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * corral_rpc_server_listen_fd:
  * @fd: (transfer full) a listening unix stream socket, as systemd hands over; closed on failure too
  */
-gboolean corral_rpc_server_listen_fd (CorralRpcServer *server,
-                                      int fd,
-                                      gboolean readonly,
+gboolean corral_rpc_server_listen_fd (CorralRpcServer *server, int fd, gboolean readonly,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
@@ -197,9 +188,7 @@ gboolean corral_rpc_server_listen_fd (CorralRpcServer *server,
  *
  * Returns: (nullable) (transfer none): the client, or %NULL with @error set
  */
-CorralRpcClient *corral_rpc_server_add_client (CorralRpcServer *server,
-                                               int fd,
-                                               gboolean readonly,
+CorralRpcClient *corral_rpc_server_add_client (CorralRpcServer *server, int fd, gboolean readonly,
                                                GError **error);
 
 guint corral_rpc_server_get_n_clients (CorralRpcServer *server);
@@ -224,9 +213,7 @@ guint64 corral_rpc_client_get_id (CorralRpcClient *client);
 gboolean corral_rpc_client_is_readonly (CorralRpcClient *client);
 
 /* The peer at connect time, as the kernel tells it (SO_PEERCRED). */
-void corral_rpc_client_get_peer (CorralRpcClient *client,
-                                 pid_t *ret_pid,
-                                 uid_t *ret_uid,
+void corral_rpc_client_get_peer (CorralRpcClient *client, pid_t *ret_pid, uid_t *ret_uid,
                                  gid_t *ret_gid);
 
 /* One pointer for the driver's use; @destroy runs after client_closed, or when it is replaced. */

@@ -30,8 +30,8 @@ test_round_trip (void)
     free (auth.types.types_val);
 
     test_client_open (client, 0);
-    g_assert_true (
-        test_client_call (client, CORRAL_PROC_DOMAIN_LOOKUP_BY_NAME, &name, &dom, &error));
+    g_assert_true (test_client_call (client, CORRAL_PROC_DOMAIN_LOOKUP_BY_NAME, &name, &dom,
+                                     &error));
     g_assert_cmpstr (dom.dom.name, ==, "web");
     g_assert_cmpmem (dom.dom.uuid, 16, "0123456789abcdef", 16);
     g_assert_cmpint (dom.dom.id, ==, 7);
@@ -59,14 +59,13 @@ test_errors (void)
                             VIR_FROM_DOMAIN, "no such domain");
     test_client_call_fails (client, CORRAL_PROC_DOMAIN_LOOKUP_BY_NAME, &odd, VIR_ERR_XML_ERROR,
                             VIR_FROM_DOMAIN, "odd indeed");
-    test_client_call_fails (client, CORRAL_PROC_CONNECT_OPEN,
-                            &(CorralWireOptTextFlags){ NULL, 0 }, VIR_ERR_INTERNAL_ERROR,
-                            VIR_FROM_NONE, "internal error: connection already open");
+    test_client_call_fails (client, CORRAL_PROC_CONNECT_OPEN, &(CorralWireOptTextFlags){ NULL, 0 },
+                            VIR_ERR_INTERNAL_ERROR, VIR_FROM_NONE,
+                            "internal error: connection already open");
     /* 38: networks are not ours. 107: an event, which no client calls. */
     test_client_call_fails (client, 38, NULL, VIR_ERR_NO_SUPPORT, VIR_FROM_NETWORK,
                             UNSUPPORTED "virConnectListNetworks");
-    test_client_call_fails (client, 107, NULL, VIR_ERR_RPC, VIR_FROM_RPC,
-                            "unknown procedure: 107");
+    test_client_call_fails (client, 107, NULL, VIR_ERR_RPC, VIR_FROM_RPC, "unknown procedure: 107");
     for (int i = 0; i < 4; i++) {
         const int numbers[] = { 0, -1, 444, G_MAXINT };
         g_autofree char *message = g_strdup_printf ("unknown procedure: %d", numbers[i]);
@@ -122,8 +121,7 @@ test_table (void)
         g_assert_true ((procedure->args_filter == NULL) == (procedure->ret_filter == NULL));
         g_assert_false ((procedure->flags & CORRAL_RPC_CHANGES) != 0 &&
                         (procedure->flags & CORRAL_RPC_BEFORE_OPEN) != 0);
-        if (sounds_like_a_change (procedure->api) &&
-            (procedure->flags & CORRAL_RPC_CHANGES) == 0)
+        if (sounds_like_a_change (procedure->api) && (procedure->flags & CORRAL_RPC_CHANGES) == 0)
             g_error ("%d %s is not marked as a change", i, procedure->api);
     }
 }
@@ -146,8 +144,8 @@ test_readonly (gconstpointer by_socket)
 
         if ((procedure->flags & CORRAL_RPC_CHANGES) == 0)
             continue;
-        test_client_call_fails (client, i, NULL, VIR_ERR_OPERATION_DENIED,
-                                procedure->error_domain, message);
+        test_client_call_fails (client, i, NULL, VIR_ERR_OPERATION_DENIED, procedure->error_domain,
+                                message);
         denied++;
     }
     g_assert_cmpuint (denied, >, 150);
@@ -383,8 +381,7 @@ test_listen (void)
     struct stat st;
 
     socket_path_init (&path);
-    g_assert_true (
-        corral_rpc_server_listen_path (server->server, path.path, 0620, TRUE, &error));
+    g_assert_true (corral_rpc_server_listen_path (server->server, path.path, 0620, TRUE, &error));
     g_assert_no_errno (stat (path.path, &st));
     g_assert_cmpint (st.st_mode & 07777, ==, 0620);
     client = connect_to (server, path.path);
@@ -392,16 +389,14 @@ test_listen (void)
     g_assert_true (corral_rpc_client_is_readonly (server->last));
 
     /* Not where another one listens, nor over a file. */
-    g_assert_false (
-        corral_rpc_server_listen_path (other->server, path.path, 0620, FALSE, &error));
+    g_assert_false (corral_rpc_server_listen_path (other->server, path.path, 0620, FALSE, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_EXISTS);
     g_clear_error (&error);
-    g_assert_false (
-        corral_rpc_server_listen_path (other->server, "/proc/version", 0620, FALSE, &error));
+    g_assert_false (corral_rpc_server_listen_path (other->server, "/proc/version", 0620, FALSE,
+                                                   &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_EXISTS);
     g_clear_error (&error);
-    g_assert_false (
-        corral_rpc_server_listen_path (other->server, "relative", 0620, FALSE, &error));
+    g_assert_false (corral_rpc_server_listen_path (other->server, "relative", 0620, FALSE, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
     g_clear_error (&error);
     test_client_expect_alive (client);
@@ -425,8 +420,7 @@ test_listen_over_stale (void)
     g_strlcpy (address.sun_path, path.path, sizeof address.sun_path);
     g_assert_no_errno (bind (fd, (struct sockaddr *) &address, sizeof address));
     close (fd);
-    g_assert_true (
-        corral_rpc_server_listen_path (server->server, path.path, 0600, FALSE, &error));
+    g_assert_true (corral_rpc_server_listen_path (server->server, path.path, 0600, FALSE, &error));
     client = connect_to (server, path.path);
     test_client_open (client, 0);
     g_assert_false (corral_rpc_client_is_readonly (server->last));
@@ -472,8 +466,7 @@ test_too_many (void)
     limits.max_clients = 100;
     corral_rpc_server_set_limits (server->server, &limits);
     socket_path_init (&path);
-    g_assert_true (
-        corral_rpc_server_listen_path (server->server, path.path, 0600, FALSE, &error));
+    g_assert_true (corral_rpc_server_listen_path (server->server, path.path, 0600, FALSE, &error));
     for (int i = 0; i < 100; i++) {
         TestClient *client = connect_to (server, path.path);
 
@@ -503,10 +496,9 @@ test_too_many_readonly (void)
     corral_rpc_server_set_limits (server->server, &limits);
     socket_path_init (&path);
     socket_path_init (&readonly_path);
-    g_assert_true (
-        corral_rpc_server_listen_path (server->server, path.path, 0600, FALSE, &error));
-    g_assert_true (
-        corral_rpc_server_listen_path (server->server, readonly_path.path, 0666, TRUE, &error));
+    g_assert_true (corral_rpc_server_listen_path (server->server, path.path, 0600, FALSE, &error));
+    g_assert_true (corral_rpc_server_listen_path (server->server, readonly_path.path, 0666, TRUE,
+                                                  &error));
     reader = connect_to (server, readonly_path.path);
     test_client_open (reader, 0);
     refused = connect_to (server, readonly_path.path);

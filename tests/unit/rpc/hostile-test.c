@@ -112,8 +112,8 @@ static void
 test_one_byte_at_a_time (Fixture *fixture, gconstpointer user_data)
 {
     static const guint8 frame[] = {
-        0, 0, 0, 28,  0x20, 0, 0x80, 0x86,  0, 0, 0, 1,  0, 0, 0, 59,
-        0, 0, 0, 0,   0,    0, 0,    9,     0, 0, 0, 0,
+        0, 0,  0, 28, 0x20, 0, 0x80, 0x86, 0, 0, 0, 1, 0, 0,
+        0, 59, 0, 0,  0,    0, 0,    0,    0, 9, 0, 0, 0, 0,
     };
     CorralWireText text = { NULL };
     CorralWireError error;
@@ -177,8 +177,8 @@ test_largest_frame (Fixture *fixture, gconstpointer user_data)
 
     header.serial = ++fixture->bad->serial;
     test_client_write_frame (fixture->bad, 0, &header, payload, size);
-    g_assert_true (
-        test_client_read_answer (fixture->bad, CORRAL_PROC_CONNECT_GET_HOSTNAME, NULL, NULL));
+    g_assert_true (test_client_read_answer (fixture->bad, CORRAL_PROC_CONNECT_GET_HOSTNAME, NULL,
+                                            NULL));
 }
 
 /*----- Headers --------------------------------------------------------------------------------*/
@@ -347,8 +347,7 @@ test_descriptors (Fixture *fixture, gconstpointer user_data)
     send_descriptor (fixture->bad->fd, pipe_fds[1]);
     send_descriptor (fixture->bad->fd, pipe_fds[1]);
     close (pipe_fds[1]);
-    g_assert_false (
-        test_client_read_answer (fixture->bad, call.procedure, NULL, &error));
+    g_assert_false (test_client_read_answer (fixture->bad, call.procedure, NULL, &error));
     g_assert_cmpint (error.code, ==, VIR_ERR_NO_SUPPORT);
     xdr_free ((xdrproc_t) (void (*) (void)) xdr_CorralWireError, &error);
     test_client_expect_alive (fixture->bad);
@@ -386,8 +385,9 @@ test_unread_answers (Fixture *fixture, gconstpointer user_data)
     fixture->bad->serial -= 50;
     for (int i = 0; i < 50; i++) {
         fixture->bad->serial++;
-        g_assert_true (test_client_read_answer (
-            fixture->bad, CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS, NULL, NULL));
+        g_assert_true (test_client_read_answer (fixture->bad,
+                                                CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS, NULL,
+                                                NULL));
     }
     test_client_expect_alive (fixture->bad);
 }
@@ -402,14 +402,12 @@ test_unread_events (Fixture *fixture, gconstpointer user_data)
 
     /* The handler that opened the bad one was the last to run. */
     for (gsize i = 0; i < limit / 1200; i++)
-        corral_rpc_client_send_event (client, CORRAL_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE,
-                                      &event);
+        corral_rpc_client_send_event (client, CORRAL_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE, &event);
     test_client_expect_alive (fixture->good);
     g_assert_cmpuint (fixture->server->closed, ==, 0);
     /* Sending to one that is to be disconnected is harmless. */
     for (gsize i = 0; i < limit / 1000; i++)
-        corral_rpc_client_send_event (client, CORRAL_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE,
-                                      &event);
+        corral_rpc_client_send_event (client, CORRAL_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE, &event);
     test_wait_for (one_is_closed, fixture->server);
 }
 
@@ -437,7 +435,7 @@ test_hundred (Fixture *fixture, gconstpointer user_data)
     }
 }
 
-#define ADD(path, data, function) \
+#define ADD(path, data, function)                                                                  \
     g_test_add ("/rpc/hostile/" path, Fixture, data, fixture_set_up, function, fixture_tear_down)
 
 int

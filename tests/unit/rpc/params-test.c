@@ -27,20 +27,20 @@ test_build_and_read (void)
 
     g_assert_null (corral_rpc_params_find (all, 7, "in"));
     g_assert_null (corral_rpc_params_find (all, 6, "string"));
-    g_assert_true (
-        corral_rpc_param_get_int64 (corral_rpc_params_find (all, 7, "int"), &value, NULL));
+    g_assert_true (corral_rpc_param_get_int64 (corral_rpc_params_find (all, 7, "int"), &value,
+                                               NULL));
     g_assert_cmpint (value, ==, -5);
-    g_assert_true (
-        corral_rpc_param_get_int64 (corral_rpc_params_find (all, 7, "uint"), &value, NULL));
+    g_assert_true (corral_rpc_param_get_int64 (corral_rpc_params_find (all, 7, "uint"), &value,
+                                               NULL));
     g_assert_cmpint (value, ==, 4000000000);
-    g_assert_true (
-        corral_rpc_param_get_int64 (corral_rpc_params_find (all, 7, "llong"), &value, NULL));
+    g_assert_true (corral_rpc_param_get_int64 (corral_rpc_params_find (all, 7, "llong"), &value,
+                                               NULL));
     g_assert_cmpint (value, ==, G_MININT64);
     g_assert_cmpfloat (corral_rpc_params_find (all, 7, "double")->value.CorralWireValue_u.d, ==,
                        0.5);
     g_assert_cmpint (corral_rpc_params_find (all, 7, "boolean")->value.CorralWireValue_u.b, ==, 1);
-    g_assert_true (
-        corral_rpc_param_get_string (corral_rpc_params_find (all, 7, "string"), &text, NULL));
+    g_assert_true (corral_rpc_param_get_string (corral_rpc_params_find (all, 7, "string"), &text,
+                                                NULL));
     g_assert_cmpstr (text, ==, "text");
     FREE (CorralWireSchedulerRet, &ret);
 }

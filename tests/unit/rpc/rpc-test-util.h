@@ -40,11 +40,8 @@ void test_wait_for (gboolean (*condition) (gpointer), gpointer user_data);
 void test_client_write (TestClient *client, gconstpointer bytes, gsize size);
 
 /* Writes a frame with this header; @length 0 means the right one. */
-void test_client_write_frame (TestClient *client,
-                              guint32 length,
-                              const CorralWireHeader *header,
-                              gconstpointer payload,
-                              gsize payload_size);
+void test_client_write_frame (TestClient *client, guint32 length, const CorralWireHeader *header,
+                              gconstpointer payload, gsize payload_size);
 
 /* Writes a call and returns its serial. */
 guint32 test_client_write_call (TestClient *client, int procedure, gconstpointer args);
@@ -53,24 +50,15 @@ guint32 test_client_write_call (TestClient *client, int procedure, gconstpointer
 GBytes *test_client_read (TestClient *client, CorralWireHeader *ret_header);
 
 /* Reads an answer: %TRUE and the result in @ret (zeroed by the caller), or %FALSE and the error. */
-gboolean test_client_read_answer (TestClient *client,
-                                  int procedure,
-                                  gpointer ret,
+gboolean test_client_read_answer (TestClient *client, int procedure, gpointer ret,
                                   CorralWireError *ret_error);
 
-gboolean test_client_call (TestClient *client,
-                           int procedure,
-                           gconstpointer args,
-                           gpointer ret,
+gboolean test_client_call (TestClient *client, int procedure, gconstpointer args, gpointer ret,
                            CorralWireError *ret_error);
 
 /* Checks that the call is refused with this code, domain and message. */
-void test_client_call_fails (TestClient *client,
-                             int procedure,
-                             gconstpointer args,
-                             int code,
-                             int domain,
-                             const char *message);
+void test_client_call_fails (TestClient *client, int procedure, gconstpointer args, int code,
+                             int domain, const char *message);
 
 /* Checks that the server ends the connection without another frame. */
 void test_client_expect_end (TestClient *client);
