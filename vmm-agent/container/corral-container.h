@@ -85,6 +85,10 @@ gboolean corral_container_create (CorralContainerCore *core, const char *path,
 gboolean corral_container_destroy (CorralContainerCore *core, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Removes the empty groups of ours in @path, whose VMs have ended. Worth a call on "groups". */
+gboolean corral_container_prune (CorralContainerCore *core, const char *path, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 CorralContainerState corral_container_get_state (CorralContainerCore *core, const char *path);
 
 /* A number that stays the same while the container exists, survives our restart, and differs from that
