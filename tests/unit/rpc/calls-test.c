@@ -3,6 +3,7 @@
 #include "rpc-test-util.h"
 
 #include <glib/gstdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -150,6 +151,24 @@ test_readonly (gconstpointer by_socket)
     }
     g_assert_cmpuint (denied, >, 150);
     g_assert_cmpuint (server->calls, ==, calls);
+    test_client_expect_alive (client);
+}
+
+/* An open that failed leaves the connection as it was. */
+static void
+test_failed_open (void)
+{
+    g_autoptr (TestServer) server = test_server_new ();
+    g_autoptr (TestClient) client = test_client_new (server, FALSE);
+    CorralWireString name = (char *) "bad";
+    const CorralWireOptTextFlags args = { .text = &name, .flags = VIR_CONNECT_RO };
+
+    test_client_call_fails (client, CORRAL_PROC_CONNECT_OPEN, &args, VIR_ERR_INTERNAL_ERROR,
+                            VIR_FROM_NONE, "not this one");
+    test_client_call_fails (client, CORRAL_PROC_CONNECT_GET_HOSTNAME, NULL, VIR_ERR_INTERNAL_ERROR,
+                            VIR_FROM_RPC, "internal error: connection not open");
+    test_client_open (client, 0);
+    g_assert_false (corral_rpc_client_is_readonly (server->last));
     test_client_expect_alive (client);
 }
 
@@ -508,6 +527,35 @@ test_too_many_readonly (void)
     test_client_expect_alive (reader);
 }
 
+/* Without a free descriptor nobody is accepted; that must be no busy loop, and must pass. */
+static void
+test_no_descriptors (void)
+{
+    g_autoptr (TestServer) server = test_server_new ();
+    g_autoptr (TestClient) client = NULL;
+    g_autoptr (GError) error = NULL;
+    g_auto (SocketPath) path = { NULL, NULL };
+    struct rlimit limit;
+    struct rlimit none;
+    int lowest;
+
+    socket_path_init (&path);
+    g_assert_true (corral_rpc_server_listen_path (server->server, path.path, 0600, FALSE, &error));
+    client = connect_to (server, path.path);
+    g_assert_no_errno (getrlimit (RLIMIT_NOFILE, &limit));
+    none = limit;
+    lowest = dup (client->fd);
+    g_assert_no_errno (lowest);
+    close (lowest);
+    none.rlim_cur = (rlim_t) lowest;
+    g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &none));
+    while (g_main_context_pending (NULL))
+        g_main_context_iteration (NULL, FALSE);
+    g_assert_no_errno (setrlimit (RLIMIT_NOFILE, &limit));
+    g_assert_cmpuint (corral_rpc_server_get_n_clients (server->server), ==, 0);
+    test_client_open (client, 0);
+}
+
 /*----- Stopping -------------------------------------------------------------------------------*/
 
 static gpointer
@@ -564,6 +612,7 @@ main (int argc, char **argv)
     g_test_add_func ("/rpc/table", test_table);
     g_test_add_data_func ("/rpc/readonly/socket", GINT_TO_POINTER (TRUE), test_readonly);
     g_test_add_data_func ("/rpc/readonly/flag", GINT_TO_POINTER (FALSE), test_readonly);
+    g_test_add_func ("/rpc/failed-open", test_failed_open);
     g_test_add_func ("/rpc/events", test_events);
     g_test_add_func ("/rpc/close", test_close);
     g_test_add_func ("/rpc/ping-is-answered", test_ping_is_answered);
@@ -575,6 +624,7 @@ main (int argc, char **argv)
     g_test_add_func ("/rpc/listen-fd", test_listen_fd);
     g_test_add_func ("/rpc/too-many", test_too_many);
     g_test_add_func ("/rpc/too-many-readonly", test_too_many_readonly);
+    g_test_add_func ("/rpc/no-descriptors", test_no_descriptors);
     g_test_add_func ("/rpc/stop", test_stop);
     return g_test_run ();
 }

@@ -31,6 +31,20 @@ handle_text (CorralRpcClient *client, gconstpointer args, gpointer ret, gpointer
     return handle_any (client, args, ret, user_data, error);
 }
 
+/* Refuses the name "bad". */
+static gboolean
+handle_open (CorralRpcClient *client, gconstpointer args, gpointer ret, gpointer user_data,
+             GError **error)
+{
+    const CorralWireOptTextFlags *open_args = args;
+
+    if (g_strcmp0 (corral_rpc_opt_string (open_args->text), "bad") == 0) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID, "not this one");
+        return FALSE;
+    }
+    return handle_any (client, args, ret, user_data, error);
+}
+
 /* Gives back the name that it was given, as a domain. */
 static gboolean
 handle_lookup_by_name (CorralRpcClient *client, gconstpointer args, gpointer ret,
@@ -78,6 +92,8 @@ handler_for (int number)
 {
     xdrproc_t filter = corral_rpc_procedure_lookup (number)->ret_filter;
 
+    if (number == CORRAL_PROC_CONNECT_OPEN)
+        return handle_open;
     if (number == CORRAL_PROC_DOMAIN_LOOKUP_BY_NAME)
         return handle_lookup_by_name;
     if (number == CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS)
