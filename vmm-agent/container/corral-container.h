@@ -211,6 +211,9 @@ gboolean corral_container_group_threads (CorralContainerCore *core, const char *
                                          GArray **ret_threads, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Whether the group directory @group exists, with or without threads in it. */
+gboolean corral_container_group_exists (CorralContainerCore *core, const char *group);
+
 /**
  * corral_container_pin_thread:
  *
