@@ -15,7 +15,8 @@
  * match %CORRAL_ERROR_NOT_FOUND or %CORRAL_ERROR_UNSUPPORTED, and %CORRAL_ERROR_FAILED otherwise;
  * never %CORRAL_ERROR_INVALID, which stands for what the user typed here.
  *
- * A macro, because even virDomainGetName() forgets the last error: it has to be kept before the values
+ * A macro, because even virDomainGetName() forgets the last error: it has to be kept before the
+ * values
  * are looked at.
  */
 #define corral_client_set_error(error, ...)                                                        \

@@ -14,7 +14,8 @@ struct _CorralCliArgs {
     gboolean help;
 };
 
-/* GOption hands the option as it was written, "--all" or "-a"; values are kept under the long name. */
+/* GOption hands the option as it was written, "--all" or "-a"; values are kept under the long
+ * name. */
 typedef struct {
     const CorralCliOption *options;
     GHashTable *values;
@@ -99,8 +100,8 @@ parse_options (const CorralCliOption *options, gboolean only_in_front, char ***w
     return TRUE;
 }
 
-/* An optional operand may stand before a required one ("pin TARGET [VCPU] CPUS"): only how many there
- * are counts here. */
+/* An optional operand may stand before a required one ("pin TARGET [VCPU] CPUS"): only how many
+ * there are counts here. */
 static gboolean
 check_operands (const CorralCliCommand *command, const CorralCliArgs *args, GError **error)
 {
@@ -219,7 +220,7 @@ corral_cli_args_affect (const CorralCliArgs *args)
            (corral_cli_args_flag (args, "config") ? VIR_DOMAIN_AFFECT_CONFIG : 0);
 }
 
-/* --- options before the command ------------------------------------------------------------------- */
+/* --- options before the command --------------------------------------------------------------- */
 
 gboolean
 corral_cli_global_parse (char ***words, CorralCliGlobal *ret_global, GError **error)

@@ -27,10 +27,11 @@ static void
 vm_free (CorralCliVm *vm)
 {
     g_free (vm->name);
+    g_clear_pointer (&vm->vcpus, hwloc_bitmap_free);
     g_free (vm);
 }
 
-/* --- lookup --------------------------------------------------------------------------------------- */
+/* --- lookup ----------------------------------------------------------------------------------- */
 
 virDomain *
 corral_cli_domain_lookup (CorralCli *cli, const char *name, GError **error)
@@ -55,7 +56,7 @@ corral_cli_domain_lookup (CorralCli *cli, const char *name, GError **error)
     return domain;
 }
 
-/* --- statistics ----------------------------------------------------------------------------------- */
+/* --- statistics ------------------------------------------------------------------------------- */
 
 JsonNode *
 corral_cli_param_node (const virTypedParameter *param)
@@ -103,11 +104,11 @@ stats_of_record (virDomainStatsRecordPtr record)
 
 /* A connection that has no statistics is no failure: what is not known is shown so. */
 static gboolean
-stats_of_all (CorralCli *cli, guint flags, GHashTable *ret_stats, GError **error)
+stats_of_all (CorralCli *cli, guint types, guint flags, GHashTable *ret_stats, GError **error)
 {
     g_auto (CorralClientStats) records = NULL;
 
-    if (virConnectGetAllDomainStats (cli->conn, 0, &records, flags) < 0) {
+    if (virConnectGetAllDomainStats (cli->conn, types, &records, flags) < 0) {
         if (virGetLastErrorCode () == VIR_ERR_NO_SUPPORT)
             return TRUE;
         corral_client_set_error (error, "cannot read the statistics of containers");
@@ -132,7 +133,8 @@ corral_cli_container_stats (CorralCli *cli, GError **error)
     g_autoptr (GHashTable) stats = stats_table ();
 
     if (!corral_cli_connect (cli, error) ||
-        !stats_of_all (cli, VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE, stats, error))
+        !stats_of_all (cli, VIR_DOMAIN_STATS_CPU_TOTAL, VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE,
+                       stats, error))
         return NULL;
     return g_steal_pointer (&stats);
 }
@@ -145,7 +147,7 @@ corral_cli_container_stat (const CorralCliContainer *container, const char *key)
     return node != NULL ? json_node_copy (node) : json_node_new (JSON_NODE_NULL);
 }
 
-/* --- list ----------------------------------------------------------------------------------------- */
+/* --- list ------------------------------------------------------------------------------------- */
 
 static CorralCliContainer *
 container_of (virDomain *domain, GHashTable *stats, GError **error)
@@ -198,7 +200,7 @@ corral_cli_container_list (CorralCli *cli, guint flags, GError **error)
         corral_client_set_error (error, "cannot list containers");
         return NULL;
     }
-    if (!stats_of_all (cli, 0, stats, error))
+    if (!stats_of_all (cli, 0, 0, stats, error))
         return NULL;
     for (gsize i = 0; domains[i] != NULL; i++) {
         g_autoptr (GError) problem = NULL;
@@ -233,7 +235,7 @@ corral_cli_container_find (GPtrArray *containers, CorralCli *cli, const char *na
     return NULL;
 }
 
-/* --- nesting and members -------------------------------------------------------------------------- */
+/* --- nesting and members ---------------------------------------------------------------------- */
 
 static gboolean
 lies_within (const char *inner, const char *outer)
@@ -279,63 +281,54 @@ corral_cli_container_vcpus (const CorralCliContainer *container)
     return MIN (count, VCPUS_MAX);
 }
 
-static void
-add_vm (GPtrArray *vms, const char *name, int vcpus)
+/* One entry of the statistics; FALSE when it makes no sense, and then no later one can be
+ * numbered. */
+static gboolean
+add_vm (GPtrArray *vms, JsonObject *stats, int index, guint first)
 {
-    CorralCliVm *vm = g_new0 (CorralCliVm, 1);
+    g_autofree char *name_key = g_strdup_printf ("corral.vm.%d.name", index);
+    g_autofree char *vcpus_key = g_strdup_printf ("corral.vm.%d.vcpus", index);
+    const char *name = json_object_get_string_member_with_default (stats, name_key, NULL);
+    const char *list = json_object_get_string_member_with_default (stats, vcpus_key, NULL);
+    CorralCpuset *vcpus = NULL;
+    CorralCliVm *vm;
 
+    if (name == NULL || list == NULL || !corral_cpuset_parse (list, &vcpus, NULL))
+        return FALSE;
+    vm = g_new0 (CorralCliVm, 1);
     vm->name = g_strdup (name);
+    vm->first = first;
     vm->vcpus = vcpus;
     g_ptr_array_add (vms, vm);
+    return TRUE;
 }
 
-static void
-number_vms (GPtrArray *vms)
-{
-    int first = 0;
-
-    for (guint i = 0; i < vms->len; i++) {
-        CorralCliVm *vm = vms->pdata[i];
-
-        vm->first = first;
-        first = first >= 0 && vm->vcpus >= 0 ? first + vm->vcpus : -1;
-    }
-}
-
-/* The statistics name each VM and how many vCPUs it has. A connection without them has the members of
- * the XML, whose vCPUs can only be told apart when there is one VM. */
 GPtrArray *
 corral_cli_container_vms (const CorralCliContainer *container)
 {
     GPtrArray *vms = g_ptr_array_new_with_free_func ((GDestroyNotify) vm_free);
     int count = stat_number (container->stats, "corral.vm.count");
+    guint first = 0;
 
-    for (int i = 0; i < count; i++) {
-        g_autofree char *name_key = g_strdup_printf ("corral.vm.%d.name", i);
-        g_autofree char *vcpus_key = g_strdup_printf ("corral.vm.%d.vcpus", i);
-        JsonNode *name = json_object_get_member (container->stats, name_key);
-
-        if (name != NULL && json_node_get_string (name) != NULL)
-            add_vm (vms, json_node_get_string (name), stat_number (container->stats, vcpus_key));
-    }
-    if (count < 0 && container->id >= 0) {
-        GPtrArray *members = container->xml->members;
-        int total = stat_number (container->stats, "corral.vcpus");
-
-        for (guint i = 0; i < members->len; i++) {
-            const CorralCliMember *member = members->pdata[i];
-
-            if (member->vcpu < 0 && strpbrk (member->name, "*?") == NULL)
-                add_vm (vms, member->name, -1);
-        }
-        if (vms->len == 1)
-            ((CorralCliVm *) vms->pdata[0])->vcpus = total;
-    }
-    number_vms (vms);
+    for (int i = 0; i < count && add_vm (vms, container->stats, i, first); i++)
+        first += (guint) hwloc_bitmap_weight (((CorralCliVm *) vms->pdata[i])->vcpus);
     return vms;
 }
 
-/* --- usage ---------------------------------------------------------------------------------------- */
+int
+corral_cli_vm_number (const CorralCliVm *vm, int vcpu)
+{
+    guint number = vm->first;
+
+    if (!hwloc_bitmap_isset (vm->vcpus, (unsigned) vcpu))
+        return -1;
+    for (int other = hwloc_bitmap_first (vm->vcpus); other != vcpu;
+         other = hwloc_bitmap_next (vm->vcpus, other))
+        number++;
+    return (int) number;
+}
+
+/* --- usage ------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *key, *statistic, *title;

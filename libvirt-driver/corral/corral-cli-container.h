@@ -5,6 +5,8 @@
 #include "libvirt-driver/corral/corral-cli-xml.h"
 #include "libvirt-driver/corral/corral-cli.h"
 
+#include "common/corral-cpuset.h"
+
 typedef struct {
     virDomain *domain;
     char *name;
@@ -22,7 +24,7 @@ virDomain *corral_cli_domain_lookup (CorralCli *cli, const char *name, GError **
 /* @flags: VIR_CONNECT_LIST_DOMAINS_*. Sorted by name. (transfer full): of CorralCliContainer */
 GPtrArray *corral_cli_container_list (CorralCli *cli, guint flags, GError **error);
 
-/* Only statistics, of all active containers, in one call. (transfer full): name -> JsonObject */
+/* Only the CPU usage, of all active containers, in one call. (transfer full): name -> JsonObject */
 GHashTable *corral_cli_container_stats (CorralCli *cli, GError **error);
 
 /* The one of @containers that @name, a number or a UUID stands for. */
@@ -36,22 +38,26 @@ int corral_cli_container_vcpus (const CorralCliContainer *container);
 const CorralCliContainer *corral_cli_container_parent (GPtrArray *containers,
                                                        const CorralCliContainer *container);
 
-/* A VM in a container, and its place in the container's flattened list of vCPUs. */
+/* A VM with vCPUs in an active container. The container numbers them from @first on, in the order
+ * of their numbers in the VM. */
 typedef struct {
     char *name;
-    int first; /* number of its vCPU 0 in the container; -1: not known */
-    int vcpus; /* how many it has; -1: not known */
+    guint first;
+    CorralCpuset *vcpus; /* numbers in the VM; a child container may hold some of them only */
 } CorralCliVm;
 
-/* VMs that are in an active container now, in the order of its vCPUs. (transfer full): of CorralCliVm */
+/* In the order of the container's vCPUs. (transfer full): of CorralCliVm */
 GPtrArray *corral_cli_container_vms (const CorralCliContainer *container);
+
+/* The container's number for the VM's vCPU @vcpu; -1: it is not in the container. */
+int corral_cli_vm_number (const CorralCliVm *vm, int vcpu);
 
 /* The statistic @key, or NULL: for a cell that may be unknown. (transfer full) */
 JsonNode *corral_cli_container_stat (const CorralCliContainer *container, const char *key);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralCliContainer, corral_cli_container_free)
 
-/* --- usage: the same columns in list, show and stats ------------------------------------------------ */
+/* --- usage: the same columns in list, show and stats ------------------------------------------ */
 
 #define CORRAL_CLI_USAGE_COLUMNS 10
 

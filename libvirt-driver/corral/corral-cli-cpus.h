@@ -8,8 +8,8 @@
 gboolean corral_cli_cpus_count (CorralCli *cli, int *ret_count, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* @ret_map: (out) (transfer full): VIR_CPU_MAPLEN (@count) bytes. A pCPU that the host does not have is
- * %CORRAL_ERROR_FAILED, what is no list %CORRAL_ERROR_INVALID. */
+/* @ret_map: (out) (transfer full): VIR_CPU_MAPLEN (@count) bytes. A pCPU that the host does not
+ * have is %CORRAL_ERROR_FAILED, what is no list %CORRAL_ERROR_INVALID. */
 gboolean corral_cli_cpus_parse (const char *list, int count, guint8 **ret_map, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 

@@ -89,7 +89,7 @@ append_groups (GString *out, const char *heading_format, AppendCommand append)
     }
 }
 
-/* --- help ----------------------------------------------------------------------------------------- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 static void
 append_option_lines (GString *out, const CorralCliOption *options)
@@ -151,10 +151,10 @@ corral_cli_help_command (const CorralCliCommand *command)
     return g_string_free (g_steal_pointer (&out), FALSE);
 }
 
-/* --- man page, in man(7)'s macros ----------------------------------------------------------------- */
+/* --- man page, in man(7)'s macros ------------------------------------------------------------- */
 
-/* A "-" would be printed as a hyphen, a "\" would start an escape, and a "." or "'" at the start of a
- * line a request. */
+/* A "-" would be printed as a hyphen, a "\" would start an escape, and a "." or "'" at the start
+ * of a line a request. */
 static void
 append_roff (GString *out, const char *text)
 {
@@ -222,7 +222,7 @@ append_roff_command (GString *out, const CorralCliCommand *command)
 char *
 corral_cli_help_man_page (void)
 {
-    g_autoptr (GString) out = g_string_new (".\\\" Made by \"corral --generate man\".\n");
+    g_autoptr (GString) out = g_string_new (".\\\" Made from corral's table of commands.\n");
 
     g_string_append (out, ".TH CORRAL 1 \"\" \"Corral " CORRAL_VERSION "\" \"User commands\"\n"
                           ".SH NAME\ncorral \\- containers for virtual machines and their vCPUs\n"

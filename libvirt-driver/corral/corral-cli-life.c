@@ -85,7 +85,8 @@ corral_cli_verb_create (CorralCli *cli, const CorralCliArgs *args, GError **erro
                            file);
 }
 
-/* Calls @call on the container that the first operand names. @done and @tried: "started", "start" */
+/* Calls @call on the container that the first operand names. @done and @tried: "started",
+ * "start" */
 static gboolean
 change_life (CorralCli *cli, const CorralCliArgs *args, int (*call) (virDomain *domain),
              const char *tried, const char *done, GError **error)

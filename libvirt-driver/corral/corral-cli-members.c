@@ -11,6 +11,8 @@
 
 /* As many as a vCPU's number in a <member/> can be. */
 #define VCPU_MAX 8191
+/* and more than a container's list of vCPUs has */
+#define FLAT_VCPU_MAX 1000000
 
 /* Splits "web1:0". A name may itself hold a colon: only digits after the last one count. */
 static char *
@@ -59,18 +61,25 @@ lies_deeper (const CorralCliContainer *container, const CorralCliContainer *othe
             strlen (container->xml->partition) > strlen (other->xml->partition));
 }
 
-/* A VM is in its container and in all those around it; the innermost is meant. */
+/* A VM is in its container and in all those around it; the innermost is meant. One that holds the
+ * vCPU @vcpu, where it is not -1, is better than one that holds only others of the VM. */
 static const CorralCliContainer *
-innermost_with (GPtrArray *containers, const char *vm_name, GError **error)
+innermost_with (GPtrArray *containers, const char *vm_name, int vcpu, GError **error)
 {
     const CorralCliContainer *innermost = NULL;
+    gboolean found_vcpu = FALSE;
 
     for (guint i = 0; i < containers->len; i++) {
         const CorralCliContainer *container = containers->pdata[i];
         g_autoptr (GPtrArray) vms = corral_cli_container_vms (container);
+        const CorralCliVm *vm = find_vm (vms, vm_name);
+        gboolean has_vcpu = vm != NULL && vcpu >= 0 && corral_cli_vm_number (vm, vcpu) >= 0;
 
-        if (find_vm (vms, vm_name) != NULL && lies_deeper (container, innermost))
+        if (vm == NULL || (found_vcpu && !has_vcpu))
+            continue;
+        if ((has_vcpu && !found_vcpu) || lies_deeper (container, innermost))
             innermost = container;
+        found_vcpu = has_vcpu;
     }
     if (innermost == NULL)
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND,
@@ -78,7 +87,7 @@ innermost_with (GPtrArray *containers, const char *vm_name, GError **error)
     return innermost;
 }
 
-/* --- attach and detach ---------------------------------------------------------------------------- */
+/* --- attach and detach ------------------------------------------------------------------------ */
 
 /* What libvirt's own clients mean by no flag at all: the container as it is now. */
 static guint
@@ -126,7 +135,7 @@ container_to_leave (CorralCli *cli, const CorralCliArgs *args, GError **error)
     if (containers == NULL)
         return NULL;
     vm_name = split_member (corral_cli_args_operand (args, 0), &vcpu);
-    container = innermost_with (containers, vm_name, error);
+    container = innermost_with (containers, vm_name, vcpu, error);
     if (container == NULL)
         return NULL;
     virDomainRef (container->domain);
@@ -151,7 +160,7 @@ corral_cli_verb_detach (CorralCli *cli, const CorralCliArgs *args, GError **erro
                            virDomainGetName (domain));
 }
 
-/* --- pin ------------------------------------------------------------------------------------------ */
+/* --- pin -------------------------------------------------------------------------------------- */
 
 typedef struct {
     virDomain *domain; /* the container, by whose list the vCPU is numbered */
@@ -160,26 +169,28 @@ typedef struct {
 
 /* The container's number for the vCPU @vcpu of the VM @vm_name */
 static gboolean
-find_vm_vcpu (GPtrArray *containers, const char *vm_name, guint vcpu, Vcpu *ret_found,
-              GError **error)
+find_vm_vcpu (GPtrArray *containers, const char *vm_name, int vcpu, Vcpu *ret_found, GError **error)
 {
-    const CorralCliContainer *container = innermost_with (containers, vm_name, error);
+    const CorralCliContainer *container = innermost_with (containers, vm_name, vcpu, error);
     g_autoptr (GPtrArray) vms = NULL;
     const CorralCliVm *vm;
+    int number;
 
     if (container == NULL)
         return FALSE;
     vms = corral_cli_container_vms (container);
     vm = find_vm (vms, vm_name);
-    if (vm->first < 0 || vm->vcpus < 0 || vcpu >= (guint) vm->vcpus) {
+    number = corral_cli_vm_number (vm, vcpu);
+    if (number < 0) {
+        g_autofree char *list = corral_cpuset_format (vm->vcpus);
+
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND,
-                     "cannot find vCPU %u of VM \"%s\": %s", vcpu, vm_name,
-                     vm->first < 0 || vm->vcpus < 0 ? "its vCPUs are not known here"
-                                                    : "it has not so many");
+                     "cannot find vCPU %d of VM \"%s\": container \"%s\" has its vCPUs %s", vcpu,
+                     vm_name, container->name, list);
         return FALSE;
     }
     ret_found->domain = container->domain;
-    ret_found->number = (guint) vm->first + vcpu;
+    ret_found->number = (guint) number;
     return TRUE;
 }
 
@@ -209,19 +220,19 @@ find_vcpu (GPtrArray *containers, const CorralCliArgs *args, Vcpu *ret_found, GE
         g_autofree char *name = split_member (target, &number);
 
         if (number >= 0)
-            return find_vm_vcpu (containers, name, (guint) number, ret_found, error);
+            return find_vm_vcpu (containers, name, number, ret_found, error);
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot pin \"%s\": which vCPU is not said; see \"corral help pin\"", target);
         return FALSE;
     }
-    if (!g_ascii_string_to_unsigned (word, 10, 0, G_MAXINT, &vcpu, NULL)) {
+    if (!g_ascii_string_to_unsigned (word, 10, 0, FLAT_VCPU_MAX, &vcpu, NULL)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot take \"%s\" as the number of a vCPU", word);
         return FALSE;
     }
     container = container_named (containers, target);
     if (container == NULL)
-        return find_vm_vcpu (containers, target, (guint) vcpu, ret_found, error);
+        return find_vm_vcpu (containers, target, (int) vcpu, ret_found, error);
     ret_found->domain = container->domain;
     ret_found->number = (guint) vcpu;
     return TRUE;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes what a verb found as a table, as JSON or as CSV. A verb builds one JsonObject and says in a
- * layout how a person should see it, so that the three formats cannot tell different stories. */
+/* Writes what a verb found as a table, as JSON or as CSV. A verb builds one JsonObject and says in
+ * a layout how a person should see it, so that the three formats cannot tell different stories. */
 #pragma once
 
 #include <glib.h>
 #include <json-glib/json-glib.h>
 
-/* The "version" field of every JSON document. It grows when a key changes its meaning or goes; a new
- * key alone does not change it. */
+/* The "version" field of every JSON document. It grows when a key changes its meaning or goes; a
+ * new key alone does not change it. */
 #define CORRAL_CLI_OUTPUT_VERSION 1
 
 typedef enum {
@@ -53,7 +53,8 @@ typedef struct {
  * @document: has the members that @layout names; one that is missing or null reads as unknown ("-",
  *   null, or an empty CSV field)
  *
- * A table has virsh's looks: one space of left margin, dashes below the headings, an empty line after.
+ * A table has virsh's looks: one space of left margin, dashes below the headings, an empty line
+ * after.
  * CSV follows RFC 4180. A document that is one table becomes that table, with its heading line;
  * any other becomes the two columns "key,value", where key is a path such as "vcpus.0.cpu".
  *

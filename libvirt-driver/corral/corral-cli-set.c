@@ -11,7 +11,7 @@
 
 #define PERIOD_DEFAULT_USEC 100000
 
-/* --- weight and cap ------------------------------------------------------------------------------- */
+/* --- weight and cap --------------------------------------------------------------------------- */
 
 static gboolean
 set_tune (virDomain *domain, const CorralCliArgs *args, GError **error)
@@ -22,10 +22,12 @@ set_tune (virDomain *domain, const CorralCliArgs *args, GError **error)
     gint64 period;
 
     if (!corral_cli_args_number (args, "shares", 2, 262144, &tune.shares, error) ||
-        !corral_cli_args_number (args, "period", 1000, 1000000, &tune.period_usec, error))
+        !corral_cli_args_number (args, "period", 1000, 1000000, &tune.period_usec, error) ||
+        !corral_cli_args_number (args, "burst", 0, G_MAXINT64, &tune.burst_usec, error))
         return FALSE;
     if (quota != NULL) {
-        /* a percentage is of the period that will hold, which is the present one unless it changes */
+        /* a percentage is of the period that will hold, which is the present one unless it
+         * changes */
         if (tune.period_usec < 0 &&
             !corral_cli_tune_read (domain,
                                    affect & VIR_DOMAIN_AFFECT_LIVE ? VIR_DOMAIN_AFFECT_LIVE
@@ -39,14 +41,15 @@ set_tune (virDomain *domain, const CorralCliArgs *args, GError **error)
             return FALSE;
         tune.has_quota = TRUE;
     }
-    if (tune.shares < 0 && tune.period_usec < 0 && !tune.has_quota)
+    if (tune.shares < 0 && tune.period_usec < 0 && tune.burst_usec < 0 && !tune.has_quota)
         return TRUE;
     return corral_cli_tune_write (domain, affect, &tune, error);
 }
 
-/* --- pCPUs ---------------------------------------------------------------------------------------- */
+/* --- pCPUs ------------------------------------------------------------------------------------ */
 
-/* libvirt has no call for the pCPUs of a whole domain; corrald takes the emulator's pins for that. */
+/* libvirt has no call for the pCPUs of a whole domain; corrald takes the emulator's pins for
+ * that. */
 static gboolean
 set_cpus (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError **error)
 {
@@ -68,7 +71,7 @@ set_cpus (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError *
     return TRUE;
 }
 
-/* --- what only a definition can say --------------------------------------------------------------- */
+/* --- memory nodes, which only a definition can say -------------------------------------------- */
 
 static gboolean
 check_definition_only (virDomain *domain, const CorralCliArgs *args, GError **error)
@@ -79,30 +82,27 @@ check_definition_only (virDomain *domain, const CorralCliArgs *args, GError **er
 
     if (live)
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
-                     "cannot change the burst or the memory nodes of active container \"%s\": "
-                     "libvirt has no call for it; change its definition with --config",
+                     "cannot change the memory nodes of active container \"%s\": libvirt has no "
+                     "call for it; change its definition with --config",
                      virDomainGetName (domain));
     return !live;
 }
 
 static gboolean
-set_definition (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError **error)
+set_mems (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError **error)
 {
-    CorralCliXmlChange change = {
-        .burst = corral_cli_args_option (args, "burst"),
-        .mems = corral_cli_args_option (args, "mems"),
-    };
+    const char *mems = corral_cli_args_option (args, "mems");
     g_autofree char *changed = NULL;
     g_autoptr (virDomain) defined = NULL;
     char *text;
 
-    if (change.burst == NULL && change.mems == NULL)
+    if (mems == NULL)
         return TRUE;
     if (!check_definition_only (domain, args, error))
         return FALSE;
     text = virDomainGetXMLDesc (domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
     if (text != NULL) {
-        changed = corral_cli_xml_change (text, &change, error);
+        changed = corral_cli_xml_set_mems (text, mems, error);
         free (text);
         if (changed == NULL)
             return FALSE;
@@ -150,13 +150,13 @@ corral_cli_verb_set (CorralCli *cli, const CorralCliArgs *args, GError **error)
     if (!check_values (args, error))
         return FALSE;
     domain = corral_cli_domain_lookup (cli, corral_cli_args_operand (args, 0), error);
-    if (domain == NULL || !set_definition (cli, domain, args, error) ||
+    if (domain == NULL || !set_mems (cli, domain, args, error) ||
         !set_cpus (cli, domain, args, error) || !set_tune (domain, args, error))
         return FALSE;
     return corral_cli_say (error, "Container '%s' changed\n", virDomainGetName (domain));
 }
 
-/* --- texts ---------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 static gboolean
 print_text (virDomain *domain, int type, guint affect, GError **error)

@@ -32,8 +32,8 @@ static const CorralCliColumn identity_fields[] = {
 
 static const CorralCliColumn member_columns[] = {
     { "name", "VM", CORRAL_CLI_KIND_TEXT },
-    { "vcpus", "vCPUs", CORRAL_CLI_KIND_COUNT },
-    { "first_vcpu", "First vCPU", CORRAL_CLI_KIND_COUNT },
+    { "vcpus", "Its vCPUs", CORRAL_CLI_KIND_TEXT },
+    { "numbers", "are here", CORRAL_CLI_KIND_TEXT },
     { NULL },
 };
 
@@ -56,7 +56,7 @@ static const CorralCliColumn claim_columns[] = {
     { NULL },
 };
 
-/* --- fields --------------------------------------------------------------------------------------- */
+/* --- fields ----------------------------------------------------------------------------------- */
 
 static void
 set_identity (JsonObject *document, const CorralCliContainer *container)
@@ -94,8 +94,8 @@ set_place (JsonObject *document, GPtrArray *containers, const CorralCliContainer
     json_object_set_array_member (document, "children", children);
 }
 
-/* The pCPUs that an active container has, rather than those that its XML asks for: corrald answers with
- * them where libvirt has the emulator's pins, the one call that fits. */
+/* The pCPUs that an active container has, rather than those that its XML asks for: corrald answers
+ * with them where libvirt has the emulator's pins, the one call that fits. */
 static void
 set_cpus (JsonObject *document, const CorralCliContainer *container, int n_cpus)
 {
@@ -116,15 +116,13 @@ set_tune (JsonObject *document, const CorralCliContainer *container)
 {
     CorralCliTune tune;
     g_autofree char *cap = NULL;
-    gint64 burst;
 
-    if (container->xml->burst != NULL &&
-        g_ascii_string_to_signed (container->xml->burst, 10, 0, G_MAXINT64, &burst, NULL))
-        json_object_set_int_member (document, "burst_usec", burst);
     if (!corral_cli_tune_read (container->domain, 0, &tune, NULL))
         return;
     if (tune.shares >= 0)
         json_object_set_int_member (document, "shares", tune.shares);
+    if (tune.burst_usec >= 0)
+        json_object_set_int_member (document, "burst_usec", tune.burst_usec);
     if (tune.period_usec >= 0)
         json_object_set_int_member (document, "period_usec", tune.period_usec);
     if (!tune.has_quota)
@@ -137,7 +135,7 @@ set_tune (JsonObject *document, const CorralCliContainer *container)
     json_object_set_string_member (document, "cap", cap != NULL ? cap : "none");
 }
 
-/* --- tables --------------------------------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static JsonArray *
 member_rows (GPtrArray *vms)
@@ -146,13 +144,18 @@ member_rows (GPtrArray *vms)
 
     for (guint i = 0; i < vms->len; i++) {
         const CorralCliVm *vm = vms->pdata[i];
+        guint count = (guint) hwloc_bitmap_weight (vm->vcpus);
+        g_autoptr (CorralCpuset) here = hwloc_bitmap_alloc ();
+        g_autofree char *vcpus = corral_cpuset_format (vm->vcpus);
+        g_autofree char *numbers = NULL;
         JsonObject *row = json_object_new ();
 
+        if (count > 0)
+            hwloc_bitmap_set_range (here, vm->first, (int) (vm->first + count - 1));
+        numbers = corral_cpuset_format (here);
         json_object_set_string_member (row, "name", vm->name);
-        if (vm->vcpus >= 0)
-            json_object_set_int_member (row, "vcpus", vm->vcpus);
-        if (vm->first >= 0)
-            json_object_set_int_member (row, "first_vcpu", vm->first);
+        json_object_set_string_member (row, "vcpus", vcpus);
+        json_object_set_string_member (row, "numbers", numbers);
         json_array_add_object_element (rows, row);
     }
     return rows;
@@ -189,15 +192,21 @@ vcpu_state (int state)
     }
 }
 
+/* Which vCPU of which VM each of the container's vCPUs is. */
 static void
-set_owner (JsonObject *row, GPtrArray *vms, int vcpu)
+set_owners (JsonArray *rows, GPtrArray *vms)
 {
     for (guint i = 0; i < vms->len; i++) {
         const CorralCliVm *vm = vms->pdata[i];
+        guint row = vm->first;
 
-        if (vm->first >= 0 && vcpu >= vm->first && vcpu < vm->first + vm->vcpus) {
-            json_object_set_string_member (row, "vm", vm->name);
-            json_object_set_int_member (row, "vm_vcpu", vcpu - vm->first);
+        for (int vcpu = hwloc_bitmap_first (vm->vcpus);
+             vcpu >= 0 && row < json_array_get_length (rows);
+             vcpu = hwloc_bitmap_next (vm->vcpus, vcpu), row++) {
+            JsonObject *object = json_array_get_object_element (rows, row);
+
+            json_object_set_string_member (object, "vm", vm->name);
+            json_object_set_int_member (object, "vm_vcpu", vcpu);
         }
     }
 }
@@ -224,7 +233,6 @@ vcpu_rows (const CorralCliContainer *container, GPtrArray *vms, int n_cpus)
         JsonObject *row = json_object_new ();
 
         json_object_set_int_member (row, "vcpu", infos[i].number);
-        set_owner (row, vms, i);
         json_object_set_string_member (row, "state", vcpu_state (infos[i].state));
         if (infos[i].cpu >= 0)
             json_object_set_int_member (row, "cpu", infos[i].cpu);
@@ -233,10 +241,11 @@ vcpu_rows (const CorralCliContainer *container, GPtrArray *vms, int n_cpus)
         json_object_set_member (row, "wait_ns", corral_cli_container_stat (container, wait_key));
         json_array_add_object_element (rows, row);
     }
+    set_owners (rows, vms);
     return rows;
 }
 
-/* --- the verb ------------------------------------------------------------------------------------- */
+/* --- the verb --------------------------------------------------------------------------------- */
 
 static JsonObject *
 document_of (GPtrArray *containers, const CorralCliContainer *container, int n_cpus)

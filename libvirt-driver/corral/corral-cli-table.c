@@ -78,9 +78,9 @@ const CorralCliCommand corral_cli_commands[] = {
       "see \"show\" for what the columns mean.",
       FORMATS, NULL, OPERANDS (CONTAINER (REPEATED, ACTIVE)), corral_cli_verb_stats },
     { "top", "Containers", "show which containers use the CPUs now",
-      "Shows the active containers again and again, the busiest first. The columns are pCPU-seconds "
-      "per second: 1.00 is one pCPU kept busy. A container includes its children. Keys: q quits, "
-      "space shows now.\n\n"
+      "Shows the active containers again and again, the busiest first. The columns are "
+      "pCPU-seconds per second: 1.00 is one pCPU kept busy. A container includes its children. "
+      "Keys: q quits, space shows now.\n\n"
       "When the output is no terminal, or with --batch, each round is written after the other; in "
       "JSON each is one line.",
       FORMATS,
@@ -143,8 +143,8 @@ const CorralCliCommand corral_cli_commands[] = {
     { "set", "Weight, cap and texts", "change a container's weight, cap or pCPUs",
       "The cap is QUOTA microseconds of CPU time in each PERIOD, for the whole container: 200000 "
       "in 100000, or 200%, are two pCPUs. \"none\" removes it.\n\n"
-      "The burst and the memory nodes can only be changed in the definition: for an active container "
-      "give --config.",
+      "The memory nodes can only be changed in the definition: for an active container give "
+      "--config.",
       AFFECTS,
       OPTIONS ({ "shares", 0, "N", "weight against other containers, 2 to 262144" },
                { "quota", 0, "QUOTA",
@@ -166,8 +166,8 @@ const CorralCliCommand corral_cli_commands[] = {
 
     { "events", "Host and connection", "wait for events of containers",
       "Prints what happens to containers, or to one: started, stopped, defined, a member came or "
-      "went, a weight, cap or pin changed. Ends after the first event unless told otherwise. In JSON "
-      "each event is one line.",
+      "went, a weight, cap or pin changed. Ends after the first event unless told otherwise. In "
+      "JSON each event is one line.",
       FORMATS,
       OPTIONS ({ "loop", 'l', NULL, "go on until interrupted" },
                { "timeout", 't', "SECONDS", "end after this time" }),

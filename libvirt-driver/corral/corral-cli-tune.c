@@ -60,30 +60,32 @@ corral_cli_tune_read (virDomain *domain, guint affect, CorralCliTune *ret_tune, 
         } else if (g_str_equal (param->field, VIR_DOMAIN_SCHEDULER_GLOBAL_QUOTA)) {
             tune.quota_usec = number_of (param);
             tune.has_quota = TRUE;
+        } else if (g_str_equal (param->field, CORRAL_CLI_TUNE_BURST)) {
+            tune.burst_usec = number_of (param);
         }
     }
     *ret_tune = tune;
     return TRUE;
 }
 
+static gboolean
+add_number (CorralClientParams *params, const char *name, gint64 value)
+{
+    return value < 0 || virTypedParamsAddULLong (&params->params, &params->length,
+                                                 &params->capacity, name, (guint64) value) == 0;
+}
+
 gboolean
 corral_cli_tune_write (virDomain *domain, guint affect, const CorralCliTune *tune, GError **error)
 {
     g_auto (CorralClientParams) params = { NULL };
-    gboolean built = TRUE;
 
-    if (tune->shares >= 0)
-        built =
-            virTypedParamsAddULLong (&params.params, &params.length, &params.capacity,
-                                     VIR_DOMAIN_SCHEDULER_CPU_SHARES, (guint64) tune->shares) == 0;
-    if (built && tune->period_usec >= 0)
-        built = virTypedParamsAddULLong (&params.params, &params.length, &params.capacity,
-                                         VIR_DOMAIN_SCHEDULER_GLOBAL_PERIOD,
-                                         (guint64) tune->period_usec) == 0;
-    if (built && tune->has_quota)
-        built = virTypedParamsAddLLong (&params.params, &params.length, &params.capacity,
-                                        VIR_DOMAIN_SCHEDULER_GLOBAL_QUOTA, tune->quota_usec) == 0;
-    if (!built ||
+    if (!add_number (&params, VIR_DOMAIN_SCHEDULER_CPU_SHARES, tune->shares) ||
+        !add_number (&params, VIR_DOMAIN_SCHEDULER_GLOBAL_PERIOD, tune->period_usec) ||
+        !add_number (&params, CORRAL_CLI_TUNE_BURST, tune->burst_usec) ||
+        (tune->has_quota &&
+         virTypedParamsAddLLong (&params.params, &params.length, &params.capacity,
+                                 VIR_DOMAIN_SCHEDULER_GLOBAL_QUOTA, tune->quota_usec) < 0) ||
         virDomainSetSchedulerParametersFlags (domain, params.params, params.length, affect) < 0) {
         corral_client_set_error (error, "cannot change the weight and cap of container \"%s\"",
                                  virDomainGetName (domain));

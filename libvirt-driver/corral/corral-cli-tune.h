@@ -7,10 +7,12 @@
 typedef struct {
     gint64 shares;      /* -1: not told, or not to be changed */
     gint64 period_usec; /* likewise */
+    gint64 burst_usec;  /* likewise; a parameter of corrald's own */
     gint64 quota_usec;  /* -1: no cap */
     gboolean has_quota; /* whether quota_usec is told, or to be changed */
 } CorralCliTune;
 
+#define CORRAL_CLI_TUNE_BURST "corral.burst"
 #define CORRAL_CLI_TUNE_INIT                                                                       \
     {                                                                                              \
         -1, -1, -1, FALSE                                                                          \

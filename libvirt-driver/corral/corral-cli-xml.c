@@ -7,7 +7,6 @@
 #include <libxml/tree.h>
 #include <string.h>
 
-#define CORRAL_NAMESPACE "urn:corral:1"
 /* The other side is trusted to be libvirt, not to be right. */
 #define XML_LENGTH_MAX (4 * 1024 * 1024)
 
@@ -114,7 +113,6 @@ corral_cli_xml_parse (const char *text, GError **error)
     xml->partition = text_of (child (child (root, "resource"), "partition"));
     xml->cpus = attribute_of (child (root, "vcpu"), "cpuset");
     xml->mems = attribute_of (child (child (root, "numatune"), "memory"), "nodeset");
-    xml->burst = text_of (child (root, "burst"));
     xml->members = g_ptr_array_new_with_free_func ((GDestroyNotify) member_free);
     read_members (child (root, "devices"), xml->members);
     return g_steal_pointer (&xml);
@@ -130,12 +128,11 @@ corral_cli_xml_free (CorralCliXml *xml)
     g_free (xml->partition);
     g_free (xml->cpus);
     g_free (xml->mems);
-    g_free (xml->burst);
     g_clear_pointer (&xml->members, g_ptr_array_unref);
     g_free (xml);
 }
 
-/* --- changing a definition ------------------------------------------------------------------------ */
+/* --- changing a definition -------------------------------------------------------------------- */
 
 static xmlNode *
 child_made (xmlNode *parent, const char *name)
@@ -158,37 +155,17 @@ change_mems (xmlNode *root, const char *mems)
     }
 }
 
-static void
-change_burst (xmlNode *root, const char *burst)
-{
-    xmlNode *node = child (root, "burst");
-    xmlNs *ns = xmlSearchNsByHref (root->doc, root, BAD_CAST CORRAL_NAMESPACE);
-
-    if (node != NULL) {
-        xmlNodeSetContent (node, BAD_CAST burst);
-        return;
-    }
-    if (ns == NULL)
-        ns = xmlNewNs (root, BAD_CAST CORRAL_NAMESPACE, BAD_CAST "corral");
-    xmlNewChild (root, ns, BAD_CAST "burst", BAD_CAST burst);
-}
-
 char *
-corral_cli_xml_change (const char *text, const CorralCliXmlChange *change, GError **error)
+corral_cli_xml_set_mems (const char *text, const char *mems, GError **error)
 {
     g_autoptr (xmlDoc) document = parse_document (text, error);
-    xmlNode *root;
+    g_autofree char *copy = NULL;
     xmlChar *result = NULL;
     int length = 0;
-    g_autofree char *copy = NULL;
 
     if (document == NULL)
         return NULL;
-    root = xmlDocGetRootElement (document);
-    if (change->mems != NULL)
-        change_mems (root, change->mems);
-    if (change->burst != NULL)
-        change_burst (root, change->burst);
+    change_mems (xmlDocGetRootElement (document), mems);
     xmlDocDumpMemory (document, &result, &length);
     copy = g_strndup ((const char *) result, (gsize) length);
     xmlFree (result);

@@ -4,8 +4,8 @@
 
 #include <glib.h>
 
-/* A <member/>. In the XML of an active container these are the VMs that are there; in a definition a
- * name may be a pattern. */
+/* A <member/>. In the XML of an active container these are the VMs that are there; in a definition
+ * a name may be a pattern. */
 typedef struct {
     char *name;
     int vcpu; /* -1: the whole VM */
@@ -14,7 +14,6 @@ typedef struct {
 typedef struct {
     char *title, *description, *partition; /* (nullable) */
     char *cpus, *mems;                     /* (nullable): the parent's */
-    char *burst;                           /* (nullable): microseconds */
     GPtrArray *members;                    /* of CorralCliMember */
 } CorralCliXml;
 
@@ -22,12 +21,8 @@ typedef struct {
 CorralCliXml *corral_cli_xml_parse (const char *text, GError **error);
 void corral_cli_xml_free (CorralCliXml *xml);
 
-/* Values for a definition; NULL leaves one as it is, and no nodes ("") take the element out. */
-typedef struct {
-    const char *mems, *burst;
-} CorralCliXmlChange;
-
-/* Returns: (transfer full): the definition @text with @change in it, and nothing else altered */
-char *corral_cli_xml_change (const char *text, const CorralCliXmlChange *change, GError **error);
+/* Returns: (transfer full): the definition @text with memory nodes @mems, "" for none of its own,
+ * and nothing else altered */
+char *corral_cli_xml_set_mems (const char *text, const char *mems, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralCliXml, corral_cli_xml_free)

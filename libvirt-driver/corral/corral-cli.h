@@ -30,7 +30,7 @@ typedef struct {
     virConnect *conn;     /* (nullable): opened when the first verb needs it */
 } CorralCli;
 
-/* --- the table of commands ------------------------------------------------------------------------ */
+/* --- the table of commands -------------------------------------------------------------------- */
 
 typedef struct {
     const char *name;        /* "all" for --all */
@@ -88,7 +88,7 @@ const CorralCliCommand *corral_cli_command_find (const char *name, GError **erro
 /* All options of a command, those it has by its flags included; ends with a NULL name. */
 CorralCliOption *corral_cli_command_options (const CorralCliCommand *command);
 
-/* --- arguments ------------------------------------------------------------------------------------ */
+/* --- arguments -------------------------------------------------------------------------------- */
 
 /**
  * corral_cli_args_parse:
@@ -129,14 +129,14 @@ void corral_cli_global_clear (CorralCliGlobal *global);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CorralCliGlobal, corral_cli_global_clear)
 
-/* --- texts made from the table -------------------------------------------------------------------- */
+/* --- texts made from the table ---------------------------------------------------------------- */
 
 char *corral_cli_help_overview (void);
 char *corral_cli_help_command (const CorralCliCommand *command);
 char *corral_cli_help_man_page (void);
 char *corral_cli_help_bash_completion (void);
 
-/* --- running -------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 /**
  * corral_cli_run:
@@ -150,8 +150,8 @@ CorralCliExit corral_cli_run (CorralCli *cli, char **words);
 gboolean corral_cli_connect (CorralCli *cli, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void corral_cli_disconnect (CorralCli *cli);
 
-/* The interactive mode: reads commands until the end of the input. Returns the exit code of the last
- * command when the input is no terminal, else %CORRAL_CLI_OK. */
+/* The interactive mode: reads commands until the end of the input. Returns the exit code of the
+ * last command when the input is no terminal, else %CORRAL_CLI_OK. */
 CorralCliExit corral_cli_shell (CorralCli *cli);
 
 /* Prints to stdout. Fails only if stdout is closed or full. */
