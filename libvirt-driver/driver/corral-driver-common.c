@@ -21,8 +21,13 @@ corral_driver_find (CorralDriver *driver, const CorralWireDomain *dom, GError **
 
     if (container == NULL) {
         format_uuid (uuid, text);
-        corral_driver_error (error, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s' (%s)",
-                             text, dom->name);
+        if (*dom->name == '\0') /* looked up by UUID alone */
+            corral_driver_error (error, VIR_ERR_NO_DOMAIN, "no domain with matching uuid '%s'",
+                                 text);
+        else
+            corral_driver_error (error, VIR_ERR_NO_DOMAIN,
+                                 "no domain with matching uuid '%s' (%.*s)", text, CORRAL_NAME_MAX,
+                                 dom->name);
     }
     return container;
 }

@@ -18,6 +18,7 @@ static gboolean
 on_deadline (gpointer data)
 {
     g_error ("no answer within %d seconds", DEADLINE_SECONDS);
+    return G_SOURCE_REMOVE;
 }
 
 /* (transfer full): one whole frame */
