@@ -223,6 +223,14 @@ corral_usage_file_thread (CorralUsageFile *file, pid_t tid, guint64 start_time,
     return find (file, &key, base, ret_found, error);
 }
 
+gboolean
+corral_usage_file_has_thread (CorralUsageFile *file, pid_t tid, guint64 start_time)
+{
+    Key key = { KIND_THREAD, tid, start_time };
+
+    return g_hash_table_contains (file->index, &key);
+}
+
 CorralUsageAccount *
 corral_usage_file_account (CorralUsageFile *file, CorralUsageSlot slot)
 {

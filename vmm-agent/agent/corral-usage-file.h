@@ -31,6 +31,8 @@ CorralUsageSlot corral_usage_file_thread (CorralUsageFile *file, pid_t tid, guin
                                           const CorralUsageCounters *base, gboolean *ret_found,
                                           GError **error);
 
+gboolean corral_usage_file_has_thread (CorralUsageFile *file, pid_t tid, guint64 start_time);
+
 /* Borrowed until the next record is taken */
 CorralUsageAccount *corral_usage_file_account (CorralUsageFile *file, CorralUsageSlot slot);
 CorralUsageThread *corral_usage_file_sample (CorralUsageFile *file, CorralUsageSlot slot);

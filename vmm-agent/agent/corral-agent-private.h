@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the agent's own files share: its tables of containers, VMs and vCPU threads. */
+#pragma once
+
+#include "vmm-agent/agent/corral-agent.h"
+#include "vmm-agent/agent/corral-store.h"
+#include "vmm-agent/agent/corral-usage-file.h"
+
+/* A container is made directory by directory: how often we look again before we complete it */
+#define CORRAL_AGENT_RECHECKS 10
+
+typedef struct CorralAgentEntry CorralAgentEntry;
+
+/* A container. @shown comes first: the rest of the world has pointers to it. */
+struct CorralAgentEntry {
+    CorralContainer shown;
+    /* The live definition as its file has it. Its members are wishes, patterns among them; those of
+     * shown.live are the VMs that are there. */
+    CorralDefinition *stored;
+    CorralAgentEntry *parent; /* (nullable): the nearest active container above; while active */
+    CorralUsageSlot slot;
+    CorralUsageAccount spare; /* used when @slot could not be had */
+    char *watched;            /* (nullable): the path that is watched */
+    guint recheck;            /* source of a second look at a container that is half made, or 0 */
+    guint rechecks_left;      /* looks to come before we see to it */
+    gboolean dirty;           /* groups in it came or went; its VMs are looked at soon */
+};
+
+/* A vCPU thread */
+typedef struct {
+    int vcpu;
+    pid_t tid;
+    char *path;              /* (nullable): the container the kernel has it in */
+    CorralAgentEntry *inner; /* (nullable): the innermost active container above @path */
+    gboolean apart;          /* in another container than the rest of its VM */
+    int stat_fd;             /* /proc/PID/task/TID/stat and schedstat, or -1 when it is gone */
+    int schedstat_fd;
+    CorralUsageSlot slot;
+    CorralUsageThread spare;
+} CorralAgentThread;
+
+/* A running VM */
+typedef struct {
+    char *name;
+    pid_t pid;
+    guint64 start_time;
+    char *path;              /* (nullable): the container the kernel has its main thread in */
+    char *group;             /* (nullable): its group's directory */
+    CorralAgentEntry *inner; /* (nullable): the innermost active container above @path */
+    GPtrArray *threads;      /* of CorralAgentThread, by vCPU number */
+    char *watched_group;     /* (nullable): its home group, while it is not there */
+} CorralAgentVm;
+
+struct _CorralAgent {
+    GObject parent_instance;
+
+    CorralContainerCore *core;
+    CorralVmInventory *inventory;
+    CorralStore *configs;
+    CorralStore *lives;
+    char *state_dir;
+    CorralUsageFile *usage;
+    GHashTable *entries; /* name -> CorralAgentEntry */
+    GHashTable *vms;     /* name -> CorralAgentVm */
+    int proc_fd;
+    guint dirty_source;
+};
+
+/* --- corral-agent.c ----------------------------------------------------------------------------- */
+
+/* CORRAL_ERROR_NOT_FOUND */
+CorralAgentEntry *corral_agent_find (CorralAgent *agent, const char *name, GError **error);
+CorralAgentEntry *corral_agent_add_entry (CorralAgent *agent, const char *name);
+/* Forgets an entry that has neither definition left. */
+void corral_agent_drop_entry (CorralAgent *agent, CorralAgentEntry *entry);
+/* (transfer container): the values of @table, in no order */
+GPtrArray *corral_agent_values (GHashTable *table);
+/* (transfer container): of CorralAgentEntry, sorted by name */
+GPtrArray *corral_agent_entries (CorralAgent *agent);
+gboolean corral_agent_entry_is_active (const CorralAgentEntry *entry);
+const char *corral_agent_entry_path (const CorralAgentEntry *entry);
+
+/* Whether @path is @ancestor or beneath it */
+gboolean corral_agent_path_is_within (const char *path, const char *ancestor);
+/* (nullable): the innermost active container at or above @path */
+CorralAgentEntry *corral_agent_inner (CorralAgent *agent, const char *path);
+
+void corral_agent_emit (CorralAgent *agent, const CorralEvent *event);
+/* An event of @entry that needs no more than @detail */
+void corral_agent_emit_simple (CorralAgent *agent, CorralAgentEntry *entry, CorralEventType type,
+                               const char *detail);
+/* Takes @problem and adds "cannot X: " in front when @what is not NULL. */
+void corral_agent_problem (CorralAgent *agent, GError *problem, const char *what);
+
+/* --- corral-agent-draft.c ----------------------------------------------------------------------- */
+
+/* A change of definitions that is not in force yet: edit the copies, save the files, tell the kernel, and
+ * then commit, or undo the files. A draft that is freed without commit changes nothing in memory. */
+typedef struct {
+    CorralAgentEntry *entry;
+    CorralDefinition *live;   /* (nullable): copy of entry->stored */
+    CorralDefinition *config; /* (nullable): copy of entry->shown.config */
+    gboolean live_saved;
+    gboolean config_saved;
+} CorralAgentDraft;
+
+/* Resolves @affect, and copies what it names. */
+gboolean corral_agent_draft_begin (CorralAgentEntry *entry, guint affect,
+                                   CorralAgentDraft *ret_draft, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_agent_draft_save (CorralAgent *agent, CorralAgentDraft *draft, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+void corral_agent_draft_undo (CorralAgent *agent, CorralAgentDraft *draft);
+void corral_agent_draft_commit (CorralAgent *agent, CorralAgentDraft *draft);
+void corral_agent_draft_clear (CorralAgentDraft *draft);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CorralAgentDraft, corral_agent_draft_clear)
+
+/* --- corral-agent-life.c ------------------------------------------------------------------------ */
+
+/* Gives an entry without UUID one; a file's is made from its name, so that it stays the same. */
+void corral_agent_uuid_from_name (const char *name, guint8 *uuid);
+/* CORRAL_ERROR_EXISTS when another entry has @definition's UUID or path. @self: (nullable) */
+gboolean corral_agent_check_unique (CorralAgent *agent, const CorralDefinition *definition,
+                                    const CorralAgentEntry *self, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* Whether @definition may take the place of @entry's, which is NULL for a new one. */
+gboolean corral_agent_check_replaces (CorralAgent *agent, const CorralAgentEntry *entry,
+                                      const CorralDefinition *definition, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* Takes over a container that the kernel has, with the values of @wanted: they are written where the
+ * kernel's differ; where it refuses, its own stay. */
+gboolean corral_agent_adopt (CorralAgent *agent, CorralAgentEntry *entry,
+                             const CorralDefinition *wanted, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* The same for one with a live copy already: nothing is written. @live: (transfer full) */
+gboolean corral_agent_enter (CorralAgent *agent, CorralAgentEntry *entry, CorralDefinition *live,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The kernel has it no more. The entry is gone afterwards if it was transient. */
+void corral_agent_deactivate (CorralAgent *agent, CorralAgentEntry *entry);
+/* Brings an entry in line with the kernel: hooked up to the core's watch. */
+void corral_agent_check (CorralAgent *agent, CorralAgentEntry *entry);
+void corral_agent_watch_entry (CorralAgent *agent, CorralAgentEntry *entry);
+/* --- corral-agent-tune.c ------------------------------------------------------------------------ */
+
+#define CORRAL_AGENT_TUNE_DEFAULT                                                                  \
+    {                                                                                              \
+        1024, 100000, CORRAL_QUOTA_NONE, 0                                                         \
+    }
+/* Every field that is not -1 in @over replaces @tune's. */
+void corral_agent_tune_merge (CorralCpuTune *tune, const CorralCpuTune *over);
+/* Every field is set. */
+gboolean corral_agent_read_kernel_tune (CorralAgent *agent, const char *path,
+                                        CorralCpuTune *ret_tune, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* Fields that are -1 stay; undone on failure. */
+gboolean corral_agent_write_kernel_tune (CorralAgent *agent, const char *path,
+                                         const CorralCpuTune *tune, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- corral-agent-start.c ----------------------------------------------------------------------- */
+
+gboolean corral_agent_read_definitions (CorralAgent *agent, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+void corral_agent_autostart (CorralAgent *agent);
+
+/* --- corral-agent-members.c --------------------------------------------------------------------- */
+
+void corral_agent_connect_inventory (CorralAgent *agent);
+/* @entry has become active: the running VMs that its members name, and nobody else's better, come in. */
+void corral_agent_take_claimed (CorralAgent *agent, CorralAgentEntry *entry);
+/* The signal "changed" of the core, for a path that is no container of ours */
+void corral_agent_group_changed (CorralAgent *agent, const char *group);
+/* Looks at the VMs of a container whose groups changed, soon. */
+void corral_agent_look_soon (CorralAgent *agent, CorralAgentEntry *entry);
+void corral_agent_vm_free (CorralAgentVm *vm);
+/* The set of active containers changed: every VM and thread finds its innermost one anew. */
+void corral_agent_relink (CorralAgent *agent);
+/* Lists who is there in shown.live->members. */
+void corral_agent_show_members (CorralAgent *agent, CorralAgentEntry *entry);
+/* (transfer container): of CorralAgentVm, those in @entry or beneath it, sorted by name */
+GPtrArray *corral_agent_vms_within (CorralAgent *agent, CorralAgentEntry *entry);
+
+/* (nullable): CORRAL_ERROR_NOT_FOUND */
+const CorralVm *corral_agent_find_vm (CorralAgent *agent, const char *name, CorralAgentVm **ret_vm,
+                                      GError **error);
+CorralAgentThread *corral_agent_find_vcpu (CorralAgentVm *vm, int vcpu, GError **error);
+/* Moves in the kernel, and takes note of it: a whole VM to a container or to its home group, one vCPU to
+ * a container or back to the rest of its VM. */
+gboolean corral_agent_move_vm (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known,
+                               const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_agent_restore_vm (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_agent_move_vcpu (CorralAgent *agent, CorralAgentVm *vm, CorralAgentThread *thread,
+                                 const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_agent_rejoin_vcpu (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known,
+                                   CorralAgentThread *thread, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- corral-agent-threads.c --------------------------------------------------------------------- */
+
+/* @born_here: all its time was spent in its container; else counting starts now. A thread that is on
+ * record from before our restart goes on where it was. */
+CorralAgentThread *corral_agent_thread_new (CorralAgent *agent, pid_t pid,
+                                            const CorralThread *known, gboolean born_here);
+gboolean corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid);
+void corral_agent_thread_free (CorralAgentThread *thread);
+/* Forgets the thread's record; it has ended. */
+void corral_agent_thread_forget (CorralAgent *agent, CorralAgentThread *thread);
+/* Adds what it used since the last look to the containers it is beneath. */
+void corral_agent_thread_sample (CorralAgent *agent, CorralAgentThread *thread);
+/* Samples, so that its time counts where it was spent, and moves it. */
+void corral_agent_thread_move (CorralAgent *agent, CorralAgentThread *thread,
+                               CorralAgentEntry *inner);
+CorralUsageAccount *corral_agent_account (CorralAgent *agent, CorralAgentEntry *entry);

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vCPU threads: what the kernel counts for each, and the containers that it counts for. */
+#include "vmm-agent/agent/corral-agent-private.h"
+
+#include "common/corral-error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What /proc/PID/task/TID/stat and schedstat say of a thread now */
+typedef struct {
+    CorralUsageCounters counters;
+    guint64 start_time;
+    gboolean running;
+    int last_cpu;
+} ThreadState;
+
+static int
+open_file (CorralAgent *agent, pid_t pid, pid_t tid, const char *file)
+{
+    char path[80];
+
+    g_snprintf (path, sizeof path, "%d/task/%d/%s", (int) pid, (int) tid, file);
+    return openat (agent->proc_fd, path, O_RDONLY | O_CLOEXEC);
+}
+
+static gboolean
+read_again (int fd, char *text, gsize size)
+{
+    ssize_t got = fd >= 0 ? TEMP_FAILURE_RETRY (pread (fd, text, size - 1, 0)) : -1;
+
+    if (got <= 0)
+        return FALSE;
+    text[got] = '\0';
+    return TRUE;
+}
+
+static guint64
+ticks_to_ns (guint64 ticks)
+{
+    static long hertz;
+
+    if (hertz == 0)
+        hertz = sysconf (_SC_CLK_TCK);
+    return ticks * (G_USEC_PER_SEC * 1000 / (guint64) hertz);
+}
+
+/* proc(5), stat: the name in field 2 may hold anything, so fields are counted after its last ')'. */
+static gboolean
+parse_stat (const char *text, ThreadState *state, guint64 *ret_run_ticks)
+{
+    const char *at = strrchr (text, ')');
+    guint64 utime = 0, stime = 0;
+
+    if (at == NULL || at[1] != ' ')
+        return FALSE;
+    at += 2;
+    state->running = *at == 'R';
+    for (int field = 3; *at != '\0' && field <= 43; field++) {
+        if (field == 14)
+            utime = g_ascii_strtoull (at, NULL, 10);
+        else if (field == 15)
+            stime = g_ascii_strtoull (at, NULL, 10);
+        else if (field == 22)
+            state->start_time = g_ascii_strtoull (at, NULL, 10);
+        else if (field == 39)
+            state->last_cpu = (int) g_ascii_strtoll (at, NULL, 10);
+        else if (field == 43)
+            state->counters.guest_ns = ticks_to_ns (g_ascii_strtoull (at, NULL, 10));
+        at += strcspn (at, " ");
+        at += *at == ' ' ? 1 : 0;
+    }
+    *ret_run_ticks = utime + stime;
+    return TRUE;
+}
+
+/* Kernels without CONFIG_SCHED_INFO have no schedstat; then run time is as coarse as stat's. */
+static gboolean
+read_state (const CorralAgentThread *thread, ThreadState *ret_state)
+{
+    ThreadState state = { { 0 } };
+    char text[1024];
+    guint64 run_ticks;
+    char *end;
+
+    if (!read_again (thread->stat_fd, text, sizeof text) || !parse_stat (text, &state, &run_ticks))
+        return FALSE;
+    if (thread->schedstat_fd < 0) {
+        state.counters.run_ns = ticks_to_ns (run_ticks);
+    } else {
+        if (!read_again (thread->schedstat_fd, text, sizeof text))
+            return FALSE;
+        state.counters.run_ns = g_ascii_strtoull (text, &end, 10);
+        state.counters.wait_ns = g_ascii_strtoull (end, NULL, 10);
+    }
+    *ret_state = state;
+    return TRUE;
+}
+
+static CorralUsageThread *
+sample_of (CorralAgent *agent, CorralAgentThread *thread)
+{
+    return thread->slot != CORRAL_USAGE_NO_SLOT
+               ? corral_usage_file_sample (agent->usage, thread->slot)
+               : &thread->spare;
+}
+
+CorralUsageAccount *
+corral_agent_account (CorralAgent *agent, CorralAgentEntry *entry)
+{
+    return entry->slot != CORRAL_USAGE_NO_SLOT
+               ? corral_usage_file_account (agent->usage, entry->slot)
+               : &entry->spare;
+}
+
+CorralAgentThread *
+corral_agent_thread_new (CorralAgent *agent, pid_t pid, const CorralThread *known,
+                         gboolean born_here)
+{
+    CorralAgentThread *thread = g_new0 (CorralAgentThread, 1);
+    ThreadState state = { { 0 } };
+    GError *problem = NULL;
+    gboolean found;
+
+    thread->vcpu = known->index;
+    thread->tid = known->tid;
+    thread->slot = CORRAL_USAGE_NO_SLOT;
+    thread->stat_fd = open_file (agent, pid, known->tid, "stat");
+    thread->schedstat_fd = open_file (agent, pid, known->tid, "schedstat");
+    if (!read_state (thread, &state))
+        return thread;
+    if (born_here)
+        memset (&state.counters, 0, sizeof state.counters);
+    corral_usage_thread_begin (&thread->spare, &state.counters);
+    thread->slot = corral_usage_file_thread (agent->usage, known->tid, state.start_time,
+                                             &state.counters, &found, &problem);
+    if (problem != NULL)
+        corral_agent_problem (agent, problem, NULL);
+    return thread;
+}
+
+gboolean
+corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid)
+{
+    int fd = open_file (agent, pid, tid, "stat");
+    ThreadState state = { { 0 } };
+    char text[1024];
+    guint64 run_ticks;
+    gboolean ok = read_again (fd, text, sizeof text) && parse_stat (text, &state, &run_ticks);
+
+    if (fd >= 0)
+        close (fd);
+    return ok && corral_usage_file_has_thread (agent->usage, tid, state.start_time);
+}
+
+void
+corral_agent_thread_free (CorralAgentThread *thread)
+{
+    if (thread->stat_fd >= 0)
+        close (thread->stat_fd);
+    if (thread->schedstat_fd >= 0)
+        close (thread->schedstat_fd);
+    g_free (thread->path);
+    g_free (thread);
+}
+
+void
+corral_agent_thread_forget (CorralAgent *agent, CorralAgentThread *thread)
+{
+    corral_usage_file_drop (agent->usage, thread->slot);
+    thread->slot = CORRAL_USAGE_NO_SLOT;
+}
+
+static void
+account_for (CorralAgent *agent, CorralAgentThread *thread, const ThreadState *state)
+{
+    CorralUsageDelta delta =
+        corral_usage_thread_sample (sample_of (agent, thread), &state->counters);
+
+    for (CorralAgentEntry *entry = thread->inner; entry != NULL; entry = entry->parent)
+        corral_usage_account_add (corral_agent_account (agent, entry), &delta);
+}
+
+void
+corral_agent_thread_sample (CorralAgent *agent, CorralAgentThread *thread)
+{
+    ThreadState state;
+
+    if (read_state (thread, &state))
+        account_for (agent, thread, &state);
+}
+
+void
+corral_agent_thread_move (CorralAgent *agent, CorralAgentThread *thread, CorralAgentEntry *inner)
+{
+    corral_agent_thread_sample (agent, thread);
+    thread->inner = inner;
+}
+
+/* --- for the driver ----------------------------------------------------------------------------- */
+
+static gboolean
+is_within (const CorralAgentThread *thread, const CorralAgentEntry *entry)
+{
+    for (const CorralAgentEntry *at = thread->inner; at != NULL; at = at->parent)
+        if (at == entry)
+            return TRUE;
+    return FALSE;
+}
+
+static int
+compare_vms (gconstpointer a, gconstpointer b)
+{
+    const CorralAgentVm *const *first = a, *const *second = b;
+
+    return strcmp ((*first)->name, (*second)->name);
+}
+
+typedef struct {
+    CorralAgentVm *vm;
+    CorralAgentThread *thread;
+} Vcpu;
+
+/* (transfer full): of Vcpu, in the flattened order. A vCPU that sits in a container apart from its VM
+ * counts where it sits. */
+static GArray *
+vcpus_within (CorralAgent *agent, CorralAgentEntry *entry)
+{
+    g_autoptr (GPtrArray) vms = corral_agent_values (agent->vms);
+    GArray *vcpus = g_array_new (FALSE, FALSE, sizeof (Vcpu));
+
+    g_ptr_array_sort (vms, compare_vms);
+    for (guint i = 0; i < vms->len; i++) {
+        CorralAgentVm *vm = g_ptr_array_index (vms, i);
+
+        for (guint j = 0; j < vm->threads->len; j++) {
+            Vcpu vcpu = { vm, g_ptr_array_index (vm->threads, j) };
+
+            if (is_within (vcpu.thread, entry))
+                g_array_append_val (vcpus, vcpu);
+        }
+    }
+    return vcpus;
+}
+
+static void
+clear_vcpu (gpointer data)
+{
+    CorralAgentVcpu *vcpu = data;
+
+    g_clear_pointer (&vcpu->affinity, hwloc_bitmap_free);
+}
+
+/* sched_getaffinity(2); (nullable): the thread has ended */
+static CorralCpuset *
+read_affinity (pid_t tid)
+{
+    gulong mask[(CORRAL_CPUSET_MAX + 1) / (8 * sizeof (gulong))] = { 0 };
+    CorralCpuset *set;
+
+    if (sched_getaffinity (tid, sizeof mask, (cpu_set_t *) mask) < 0)
+        return NULL;
+    set = hwloc_bitmap_alloc ();
+    hwloc_bitmap_from_ulongs (set, G_N_ELEMENTS (mask), mask);
+    return set;
+}
+
+static CorralAgentEntry *
+find_active (CorralAgent *agent, const char *name, GError **error)
+{
+    CorralAgentEntry *entry = corral_agent_find (agent, name, error);
+
+    if (entry != NULL && !corral_agent_entry_is_active (entry)) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_STATE, "the container \"%s\" is not active",
+                     name);
+        return NULL;
+    }
+    return entry;
+}
+
+gboolean
+corral_agent_list_vcpus (CorralAgent *agent, const char *name, gboolean with_affinity,
+                         GArray **ret_vcpus, GError **error)
+{
+    CorralAgentEntry *entry = find_active (agent, name, error);
+    g_autoptr (GArray) within = NULL;
+    GArray *vcpus;
+
+    if (entry == NULL)
+        return FALSE;
+    within = vcpus_within (agent, entry);
+    vcpus = g_array_sized_new (FALSE, TRUE, sizeof (CorralAgentVcpu), within->len);
+    g_array_set_clear_func (vcpus, clear_vcpu);
+    for (guint i = 0; i < within->len; i++) {
+        Vcpu *at = &g_array_index (within, Vcpu, i);
+        CorralAgentVcpu vcpu = { .vm_name = at->vm->name,
+                                 .vcpu = at->thread->vcpu,
+                                 .tid = at->thread->tid };
+        ThreadState state;
+
+        if (read_state (at->thread, &state)) {
+            account_for (agent, at->thread, &state);
+            vcpu.running = state.running;
+            vcpu.last_cpu = state.last_cpu;
+            vcpu.time_ns = state.counters.run_ns;
+            vcpu.wait_ns = state.counters.wait_ns;
+        } else {
+            /* It has just ended; its numbers do not go back before it leaves the list. */
+            vcpu.time_ns = sample_of (agent, at->thread)->run_ns;
+            vcpu.wait_ns = sample_of (agent, at->thread)->wait_ns;
+        }
+        if (with_affinity) {
+            vcpu.affinity = read_affinity (vcpu.tid);
+            if (vcpu.affinity == NULL)
+                vcpu.affinity = hwloc_bitmap_alloc ();
+        }
+        g_array_append_val (vcpus, vcpu);
+    }
+    *ret_vcpus = vcpus;
+    return TRUE;
+}
+
+guint
+corral_agent_count_vcpus (CorralAgent *agent, const char *name)
+{
+    CorralAgentEntry *entry = g_hash_table_lookup (agent->entries, name);
+    g_autoptr (GArray) within = NULL;
+
+    if (entry == NULL || !corral_agent_entry_is_active (entry))
+        return 0;
+    within = vcpus_within (agent, entry);
+    return within->len;
+}
+
+gboolean
+corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index, const CorralCpuset *cpus,
+                       GError **error)
+{
+    CorralAgentEntry *entry = find_active (agent, name, error);
+    CorralEvent event = { .type = CORRAL_EVENT_PINNED,
+                          .index = index,
+                          .tune = CORRAL_CPU_TUNE_INIT };
+    g_autoptr (GArray) within = NULL;
+    g_autofree char *list = NULL;
+    Vcpu vcpu;
+
+    if (entry == NULL)
+        return FALSE;
+    within = vcpus_within (agent, entry);
+    if (index >= within->len) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
+                     "cannot pin vCPU %u of the container \"%s\": it has %u vCPUs", index, name,
+                     within->len);
+        return FALSE;
+    }
+    vcpu = g_array_index (within, Vcpu, index);
+    if (!corral_container_pin_thread (agent->core, vcpu.vm->pid, vcpu.thread->tid, cpus, error))
+        return FALSE;
+    list = corral_cpuset_format (cpus);
+    event.name = entry->shown.live->name;
+    event.uuid = entry->shown.live->uuid;
+    event.id = entry->shown.id;
+    event.detail = list;
+    corral_agent_emit (agent, &event);
+    return TRUE;
+}
+
+gboolean
+corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *ret_usage,
+                        GError **error)
+{
+    CorralAgentEntry *entry = find_active (agent, name, error);
+    g_autoptr (GPtrArray) vms = NULL;
+    g_autoptr (GArray) within = NULL;
+    CorralContainerUsage kernel;
+    CorralUsageAccount *account;
+
+    if (entry == NULL)
+        return FALSE;
+    within = vcpus_within (agent, entry);
+    for (guint i = 0; i < within->len; i++)
+        corral_agent_thread_sample (agent, g_array_index (within, Vcpu, i).thread);
+    if (!corral_container_get_usage (agent->core, entry->stored->partition, &kernel, error))
+        return FALSE;
+    account = corral_agent_account (agent, entry);
+    corral_usage_account_tell (account, kernel.total_ns);
+    vms = corral_agent_vms_within (agent, entry);
+    *ret_usage = (CorralAgentUsage){
+        .total_ns = kernel.total_ns,
+        .user_ns = kernel.user_ns,
+        .system_ns = kernel.system_ns,
+        .guest_ns = account->told_guest_ns,
+        .host_ns = account->told_host_ns,
+        .emulator_ns = account->told_emulator_ns,
+        .wait_ns = account->wait_ns,
+        .throttled_ns = kernel.throttled_ns,
+        .nr_periods = kernel.nr_periods,
+        .nr_throttled = kernel.nr_throttled,
+        .vms = vms->len,
+        .vcpus = within->len,
+        .source = "threads",
+    };
+    return TRUE;
+}
