@@ -2,10 +2,10 @@
 #include "libvirt-driver/driver/corral-driver-private.h"
 
 /*
- * Corral's codes as libvirt's, chosen by what libvirt's own drivers report in the same case, so that a
- * program written for them takes the right turn:
+ * Corral's codes as libvirt's, chosen by what libvirt's own drivers report in the same case, so
+ * that a program written for them takes the right turn:
  * - an existing name or UUID is OPERATION_FAILED there, not DOM_EXIST;
- * - a container that still holds something is what virStoragePoolDestroy() calls RESOURCE_BUSY.
+ * - RESOURCE_BUSY is what it says of a thing that others still use.
  */
 static const struct {
     int code;

@@ -2,12 +2,12 @@
 #include "libvirt-driver/driver/corral-driver-private.h"
 
 /*
- * The agent's events as libvirt's. A client registers for one kind of event at a time, of one domain or
- * of all, and each event that it gets carries the number that its registration was answered with.
- * The agent emits in order, and a client's queue keeps the order.
+ * The agent's events as libvirt's. A client registers for one kind of event at a time, of one
+ * domain or of all, and each event that it gets carries the number that its registration was
+ * answered with. The agent emits in order, and a client's queue keeps the order.
  *
- * Only this way of registering is served. Clients use the older one, without numbers, with servers that
- * lack the feature that we say we have; libvirt 1.3.3 was the first to look for it.
+ * Only this way of registering is served. A client uses the older one, without numbers, only with a
+ * server that lacks VIR_DRV_FEATURE_REMOTE_EVENT_CALLBACK, which ours says it has.
  */
 
 /* More than one client of libvirt has any use for; python's and virsh's register each kind once. */
@@ -56,7 +56,7 @@ subscriber_of (CorralDriver *driver, CorralRpcClient *client)
     return subscriber;
 }
 
-/* --- registration --------------------------------------------------------------------------------- */
+/* --- registration ----------------------------------------------------------------------------- */
 
 static gboolean
 event_register (CorralDriver *driver, CorralRpcClient *client, gconstpointer args, gpointer ret,
@@ -109,10 +109,10 @@ event_deregister (CorralDriver *driver, CorralRpcClient *client, gconstpointer a
     return FALSE;
 }
 
-/* --- messages ------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
-/* One event in libvirt's shape: which message of the union is in use follows from @procedure. All of
- * them start with the callback's number. */
+/* One event in libvirt's shape: which message of the union is in use follows from @procedure. All
+ * of them start with the callback's number. */
 typedef struct {
     int event;     /* virDomainEventID */
     int procedure; /* CORRAL_PROC_* */
@@ -279,7 +279,7 @@ message_clear (Message *message)
     xdr_free (procedure->args_filter, (char *) &message->body);
 }
 
-/* --- sending -------------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static void
 send_to (const Subscriber *subscriber, Message *message, const guint8 *uuid)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Facts about the host, read from /proc, /sys and hwloc, in the shapes that libvirt's calls want. */
+/* Facts about the host, read from /proc, /sys and hwloc, in the shapes that libvirt's calls want.
+ * */
 #pragma once
 
 #include "common/corral-cpuset.h"
@@ -23,8 +24,8 @@ gboolean corral_driver_host_present (CorralDriverHost *host, CorralCpuset **ret_
 gboolean corral_driver_host_online (CorralDriverHost *host, CorralCpuset **ret_set, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* As virNodeInfo means it: nodes * sockets * cores * threads is at least the number of pCPUs; where a
- * machine is too uneven for that it is shown as one socket of many cores, as libvirt does. */
+/* As virNodeInfo means it: nodes * sockets * cores * threads is at least the number of pCPUs; where
+ * a machine is too uneven for that it is shown as one socket of many cores, as libvirt does. */
 typedef struct {
     char model[32];
     guint64 memory_kib;
@@ -51,7 +52,8 @@ gboolean corral_driver_host_memory (CorralDriverHost *host, int cell,
                                     CorralDriverMemory *ret_memory, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Free pages of @page_kib in NUMA node @cell. %CORRAL_ERROR_INVALID when it has none of that size. */
+/* Free pages of @page_kib in NUMA node @cell. %CORRAL_ERROR_INVALID when it has none of that size.
+ * */
 gboolean corral_driver_host_free_pages (CorralDriverHost *host, int cell, guint page_kib,
                                         guint64 *ret_free, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -62,18 +64,18 @@ CorralCpuset *corral_driver_host_cells (CorralDriverHost *host);
 /* Resident memory of a process, in KiB; 0 when it is gone. */
 guint64 corral_driver_host_resident_kib (CorralDriverHost *host, pid_t pid);
 
-/* --- corral-driver-host-xml.c: documents, (transfer full) --------------------------------------- */
+/* --- corral-driver-host-xml.c: documents, (transfer full) ------------------------------------- */
 
 char *corral_driver_host_capabilities (CorralDriverHost *host);
 char *corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus);
 /* %CORRAL_ERROR_UNSUPPORTED when the host tells nothing about itself. */
 char *corral_driver_host_sysinfo (CorralDriverHost *host, GError **error);
 
-/* --- shared by the two files -------------------------------------------------------------------- */
+/* --- shared by the two files ------------------------------------------------------------------ */
 
 hwloc_topology_t corral_driver_host_topology (CorralDriverHost *host);
-/* (transfer full): the text of a file below the root, without white space around it; %NULL with @error
- * set when it cannot be read. At most 1 MiB of it. */
+/* (transfer full): the text of a file below the root, without white space around it; %NULL with
+ * @error set when it cannot be read. At most 1 MiB of it. */
 char *corral_driver_host_read (CorralDriverHost *host, const char *path, GError **error);
 /* The machine name that uname() gives, such as x86_64. */
 const char *corral_driver_host_arch (CorralDriverHost *host);

@@ -2,8 +2,9 @@
 #include "libvirt-driver/driver/corral-driver-private.h"
 
 /*
- * Weight and cap by libvirt's names. libvirt has one cap for each vCPU (vcpu_*) and one for the whole
- * domain (global_*). A container has one, of the whole, that can be read and set by either name.
+ * Weight and cap by libvirt's names. libvirt has one cap for each vCPU (vcpu_*) and one for the
+ * whole domain (global_*). A container has one, of the whole, that can be read and set by either
+ * name.
  */
 
 #define AFFECT_FLAGS (VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG)
@@ -29,7 +30,7 @@ domain_get_scheduler_type (CorralDriver *driver, CorralRpcClient *client, gconst
     return TRUE;
 }
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* As many of them as the caller has room for. */
 static void
@@ -102,7 +103,7 @@ domain_get_scheduler_parameters_flags (CorralDriver *driver, CorralRpcClient *cl
            get_params (driver, &which->dom, which->nparams, which->flags, ret, error);
 }
 
-/* --- setting -------------------------------------------------------------------------------------- */
+/* --- setting ---------------------------------------------------------------------------------- */
 
 /* Puts @value, checked, where @name belongs; one thing under two names must have one value. */
 static gboolean

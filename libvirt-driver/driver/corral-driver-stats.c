@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "libvirt-driver/driver/corral-driver-private.h"
 
-/* --- one container: virDomainGetCPUStats() -------------------------------------------------------- */
+/* --- one container: virDomainGetCPUStats() ---------------------------------------------------- */
 
 static void
 fill_total (const CorralAgentUsage *usage, guint room, CorralWireCpuStatsRet *ret)
@@ -117,7 +117,7 @@ domain_get_cpu_stats (CorralDriver *driver, CorralRpcClient *client, gconstpoint
                                   : get_percpu (driver, container, which, ret, error);
 }
 
-/* --- many containers: virConnectGetAllDomainStats() ----------------------------------------------- */
+/* --- many containers: virConnectGetAllDomainStats() ------------------------------------------- */
 
 #define STATS_SERVED (VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU)
 #define STATS_FILTERS                                                                              \
@@ -195,8 +195,8 @@ add_vcpu_owners (const GArray *vcpus, CorralRpcParams *params)
     corral_rpc_params_add_uint (params, "corral.vm.count", vms);
 }
 
-/* libvirt has two numbers for a vCPU that waits, from two counters of the scheduler: wait is the sum of
- * its waits, delay the same time as schedstat counts it. Here both are the latter. */
+/* libvirt has two numbers for a vCPU that waits, from two counters of the scheduler: wait is the
+ * sum of its waits, delay the same time as schedstat counts it. Here both are the latter. */
 static void
 add_vcpus (CorralDriver *driver, const char *name, CorralRpcParams *params)
 {

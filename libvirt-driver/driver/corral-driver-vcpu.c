@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "libvirt-driver/driver/corral-driver-private.h"
 
-/* A container's vCPUs are those of its VMs, flattened. They exist while it is active; its definition
- * names VMs, not vCPUs, so that there are none in the configuration. */
+/* A container's vCPUs are those of its VMs, flattened. They exist while it is active; its
+ * definition names VMs, not vCPUs, so that there are none in the configuration. */
 
 #define AFFECT_FLAGS (VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG)
 
@@ -98,7 +98,7 @@ domain_get_vcpu_pin_info (CorralDriver *driver, CorralRpcClient *client, gconstp
     return TRUE;
 }
 
-/* --- how many ------------------------------------------------------------------------------------- */
+/* --- how many --------------------------------------------------------------------------------- */
 
 static gboolean
 domain_get_vcpus_flags (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,
@@ -141,7 +141,7 @@ domain_get_max_vcpus (CorralDriver *driver, CorralRpcClient *client, gconstpoint
     return TRUE;
 }
 
-/* --- pins ----------------------------------------------------------------------------------------- */
+/* --- pins ------------------------------------------------------------------------------------- */
 
 static gboolean
 read_cpus (const void *map, guint size, CorralCpuset **ret_cpus, GError **error)

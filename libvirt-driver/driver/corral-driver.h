@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The libvirt driver: containers as libvirt domains. It plugs one handler per procedure into the RPC
- * server, and reaches everything through the agent; it writes no file of the host. */
+/* The libvirt driver: containers as libvirt domains. It plugs one handler per procedure into the
+ * RPC server, and reaches everything through the agent; it writes no file of the host. */
 #pragma once
 
 #include "libvirt-driver/rpc/corral-rpc.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A driver on a scripted agent behind a real server, with a client that may change things and one that
- * may not. */
+/* A driver on a scripted agent behind a real server, with a client that may change things and one
+ * that may not. */
 #pragma once
 
 #include "libvirt-driver/driver/corral-driver-private.h"

@@ -8,8 +8,8 @@
 #include <libxml/xpath.h>
 #include <unistd.h>
 
-/* A host of two NUMA nodes with two packages, eight cores and sixteen pCPUs, of which only some files
- * exist. */
+/* A host of two NUMA nodes with two packages, eight cores and sixteen pCPUs, of which only some
+ * files exist. */
 typedef struct {
     char *root;
     CorralDriverHost *host;
@@ -178,7 +178,7 @@ test_memory (Fixture *fixture, gconstpointer data)
     g_assert_cmpuint (corral_driver_host_resident_kib (fixture->host, 8), ==, 0);
 }
 
-/* --- documents ------------------------------------------------------------------------------------ */
+/* --- documents -------------------------------------------------------------------------------- */
 
 static char *
 evaluate (const char *xml, const char *path)

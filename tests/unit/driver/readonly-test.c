@@ -2,7 +2,8 @@
 /* A read-only connection can change nothing: the table of procedures is walked, all of it. */
 #include "tests/unit/driver/driver-fixture.h"
 
-/* Arguments that decode as nearly anything: a domain or a text, then numbers that are all @filler. */
+/* Arguments that decode as nearly anything: a domain or a text, then numbers that are all @filler.
+ * */
 static gsize
 make_payload (guint8 *payload, gsize size, const CorralWireDomain *dom, guint32 filler)
 {
@@ -28,7 +29,8 @@ is_event (int number)
     return (corral_rpc_procedure_lookup (number)->flags & CORRAL_RPC_EVENT) != 0;
 }
 
-/* libvirt has many more procedures that change something than those we serve; all are refused alike. */
+/* libvirt has many more procedures that change something than those we serve; all are refused
+ * alike. */
 static void
 test_changes_are_refused (Fixture *fixture, gconstpointer data)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An agent that holds containers in memory, for tests of the driver: it has vCPUs and usage without any
- * VM, and fails on demand. It takes the place of vmm-agent/agent when the test is linked. Each member
- * of type vm stands for a running VM of two vCPUs, unless its name is "absent". */
+/* An agent that holds containers in memory, for tests of the driver: it has vCPUs and usage without
+ * any VM, and fails on demand. It takes the place of vmm-agent/agent when the test is linked. Each
+ * member of type vm stands for a running VM of two vCPUs, unless its name is "absent". */
 #pragma once
 
 #include "vmm-agent/agent/corral-agent.h"

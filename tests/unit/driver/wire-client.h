@@ -10,8 +10,9 @@ typedef struct _WireClient WireClient;
 WireClient *wire_client_new (CorralRpcServer *server, gboolean readonly);
 void wire_client_free (WireClient *client);
 
-/* Calls @procedure with @args and decodes into @ret, both of the types that the table has for it; @ret
- * is zeroed memory, to be freed with wire_free(). Returns 0, or the code of the error that came back. */
+/* Calls @procedure with @args and decodes into @ret, both of the types that the table has for it;
+ * @ret is zeroed memory, to be freed with wire_free(). Returns 0, or the code of the error that
+ * came back. */
 int wire_call (WireClient *client, int procedure, gconstpointer args, gpointer ret);
 /* The message of the last error that came back. */
 const char *wire_message (WireClient *client);
