@@ -86,9 +86,6 @@ domain_set_metadata (CorralDriver *driver, CorralRpcClient *client, gconstpointe
     container = corral_driver_find (driver, &wanted->dom, error);
     if (container == NULL || !corral_driver_affect (container, wanted->flags, &affect, error))
         return FALSE;
-    /* An empty text is none, as in libvirt. */
-    if (text != CORRAL_TEXT_METADATA && value != NULL && *value == '\0')
-        value = NULL;
     name = g_strdup (corral_driver_name (container));
     return corral_agent_set_text (driver->agent, name, text, uri, prefix, value, affect, error);
 }
