@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vmm-agent/container/container-private.h"
 
-#include <string.h>
-
 /* No part of a group's name may be ".." and lead out of the tree. */
 gboolean
 corral_container_group_exists (CorralContainerCore *core, const char *group)

@@ -141,6 +141,9 @@ corral_container_set_cap (CorralContainerCore *core, const char *path, const Cor
                         ? " (its share of a period must not be larger than its parent's, nor smaller "
                           "than a child's)"
                         : "");
+    /* v1 refuses what does not fit to the parent or a child now; nothing is wrong with the cap itself. */
+    if (core->cpu->version == 1 && g_error_matches (local, CORRAL_ERROR, CORRAL_ERROR_IO))
+        local->code = CORRAL_ERROR_STATE;
     corral_undo_run (undo, &local);
     g_propagate_error (error, g_steal_pointer (&local));
     return FALSE;
