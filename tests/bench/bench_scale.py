@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""200 paused domains of 2 vCPUs: what reading usage costs through Corral and through libvirt's own
+driver, what corrald costs at rest, and how long virsh list takes while others read and a QEMU hangs."""
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import time
+
+from figures import figure, percentile, summary, times_ms
+import libvirt
+from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Suite, proc, until
+
+DOMAINS = int(os.environ.get('CORRAL_BENCH_DOMAINS', '200'))
+STATS = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_VCPU
+READERS = 8
+
+
+@contextlib.contextmanager
+def setup(options):
+    with Session(options.build, keep=options.keep) as session:
+        libvirtd = PrivateLibvirtd(session)
+        corrald = Corrald(session, libvirtd)
+        session.logs += [corrald, libvirtd]
+        libvirtd.add_hook('corral', corrald.hook())
+        libvirtd.start()
+        corrald.start()
+        box = Container(corrald, 'all').define().start()
+        guests = [Guest(libvirtd, f'g{number}', vcpus=2, partition=box.path).define()
+                  for number in range(DOMAINS)]
+        began = time.monotonic()
+        for guest in guests:
+            guest.start(paused=True)
+        figure('start', f'{DOMAINS} paused domains in {time.monotonic() - began:.0f} s')
+        box.wait_has(vms=DOMAINS, vcpus=2 * DOMAINS, seconds=60)
+        session.box, session.libvirtd, session.corrald, session.guests_made = \
+            box, libvirtd, corrald, guests
+        yield session
+
+
+suite = Suite(setup)
+
+
+def cpu_seconds(pid):
+    """User and system time of a process, 10 ms steps."""
+    fields = proc.read(f'/proc/{pid}/stat').rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+@suite.test
+def domstats_on_a_kept_connection_is_100_times_cheaper(session):
+    """In pairs, so that a machine whose speed drifts drifts for both."""
+    ours, theirs = libvirt.open(session.corrald.uri), libvirt.open(session.libvirtd.uri)
+    ours.getAllDomainStats(STATS)
+    theirs.getAllDomainStats(STATS)
+    pairs = [(times_ms(lambda: ours.getAllDomainStats(STATS), 1)[0],
+              times_ms(lambda: theirs.getAllDomainStats(STATS), 1)[0]) for _ in range(9)]
+    ratio = statistics.median(their / our for our, their in pairs)
+    figure('domstats, kept connection, Corral', summary([our for our, _ in pairs]))
+    figure('domstats, kept connection, qemu', summary([their for _, their in pairs]))
+    figure('domstats, kept connection, ratio qemu/Corral', f'{ratio:.0f} (median of pairs)')
+    ours.close()
+    theirs.close()
+    assert ratio >= 100, f'only {ratio:.0f} times'
+
+
+@suite.test
+def domstats_as_a_whole_virsh_process(session):
+    """virsh itself takes most of the time then: its own start is measured beside it."""
+    words = ('domstats', '--cpu-total', '--vcpu')
+    rows = [(times_ms(lambda: session.corrald.virsh(*words), 1)[0],
+             times_ms(lambda: session.libvirtd.virsh(*words), 1)[0],
+             times_ms(lambda: subprocess.run(['virsh', '--version'], check=True,
+                                             stdout=subprocess.DEVNULL), 1)[0])
+            for _ in range(9)]
+    for name, values in zip(('Corral', 'qemu', 'virsh --version'), zip(*rows)):
+        figure(f'domstats, whole virsh, {name}', summary(values))
+    ratio = statistics.median(their / our for our, their, _ in rows)
+    figure('domstats, whole virsh, ratio qemu/Corral', f'{ratio:.1f} (median of triples)')
+    assert ratio > 1
+
+
+@suite.test
+def corrald_at_rest(session):
+    """Half a percent of a core and 32 MiB at most, with all those VMs."""
+    pid = session.corrald.pid
+    before, began = cpu_seconds(pid), time.monotonic()
+    deadline = began + 30
+    until(lambda: time.monotonic() > deadline, '30 s to pass', 60, every=1)
+    share = (cpu_seconds(pid) - before) / (time.monotonic() - began) * 100
+    rss = session.corrald.rss_kib() / 1024
+    figure('corrald at rest', f'{share:.2f} % of a core, {rss:.1f} MiB RSS with {DOMAINS} VMs')
+    assert share <= 0.5, f'{share:.2f} % of a core'
+    assert rss <= 32, f'{rss:.1f} MiB'
+
+
+@suite.test
+def list_while_others_read_and_a_qemu_hangs(session):
+    """p99 under 5 ms: virsh's work on a kept connection, since its process start is not ours."""
+    # Readers are processes of their own: threads of this one would wait for each other.
+    program = ('import libvirt, sys\n'
+               f'c = libvirt.openReadOnly(sys.argv[1])\n'
+               'print("ready", flush=True)\n'
+               f'while True: c.getAllDomainStats({STATS})\n')
+    readers = [subprocess.Popen(['/usr/bin/python3', '-c', program, session.corrald.uri_ro],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+               for _ in range(READERS)]
+    hung = session.guests_made[0]
+    try:
+        for reader in readers:
+            assert reader.stdout.readline() == b'ready\n'
+        os.kill(hung.pid, signal.SIGSTOP)
+        connection = libvirt.open(session.corrald.uri)
+        taken = times_ms(lambda: [d.state() for d in connection.listAllDomains()], 2000)
+        for reader in readers:
+            reader.kill()
+            reader.wait()
+        alone = times_ms(lambda: [d.state() for d in connection.listAllDomains()], 2000)
+        connection.close()
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.wait()
+        os.kill(hung.pid, signal.SIGCONT)
+    figure(f'list with {READERS} readers and a hung QEMU', summary(taken))
+    figure('list, hung QEMU, no readers', summary(alone))
+    assert percentile(taken, 0.99) < 5, f'p99 {percentile(taken, 0.99):.2f} ms'
+
+
+if __name__ == '__main__':
+    suite.main()
