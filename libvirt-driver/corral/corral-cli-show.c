@@ -299,7 +299,7 @@ corral_cli_verb_show (CorralCli *cli, const CorralCliArgs *args, GError **error)
     corral_cli_usage_columns (fields + G_N_ELEMENTS (identity_fields));
     add_table (tables, document, format, "members", "Members", member_columns);
     add_table (tables, document, format, "vcpu_list", "vCPUs", vcpu_columns);
-    add_table (tables, document, format, "definition_members", "Members by its XML", claim_columns);
+    add_table (tables, document, format, "definition_members", "Members in its XML", claim_columns);
     text = corral_cli_output_format (&(CorralCliLayout){ fields,
                                                          (const CorralCliTable *) tables->data },
                                      document, format);
