@@ -11,6 +11,9 @@
 /* A frame's buffer starts at this size and doubles as data arrive: a length costs nothing to claim. */
 #define FRAME_ALLOCATION_MIN 4096
 
+/* A call that takes longer may be run once in each turn of the main loop. */
+#define SLOW_CALL_US 200
+
 typedef struct {
     GSource source;
     CorralRpcClient *client;
@@ -227,9 +230,39 @@ read_some (CorralRpcClient *client)
 
             heard (client);
             corral_rpc_dispatch (client, bytes, size);
+            client->slow = g_get_monotonic_time () - client->heard_us > SLOW_CALL_US;
             return;
         }
     } while (received > 0 && total < READ_PER_TURN);
+}
+
+static void
+stop_waiting (CorralRpcClient *client)
+{
+    if (client->waits)
+        g_queue_unlink (&client->server->waiting, &client->wait_link);
+    client->waits = FALSE;
+}
+
+/* Whether a client whose last call was slow may be read from in this turn. Those that may not come
+ * first in the next ones, in the order in which they came. */
+static gboolean
+may_read (CorralRpcClient *client)
+{
+    CorralRpcServer *server = client->server;
+    gboolean is_next = server->waiting.head == NULL || server->waiting.head == &client->wait_link;
+
+    if (!client->slow)
+        return TRUE;
+    if (is_next && !server->turn_is_used) {
+        stop_waiting (client);
+        server->turn_is_used = TRUE;
+        return TRUE;
+    }
+    if (!client->waits)
+        g_queue_push_tail_link (&server->waiting, &client->wait_link);
+    client->waits = TRUE;
+    return FALSE;
 }
 
 static gboolean
@@ -240,8 +273,10 @@ client_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
 
     if ((condition & G_IO_OUT) != 0)
         corral_rpc_client_flush (client);
-    if (!client->doomed && (condition & G_IO_IN) != 0)
-        read_some (client);
+    if (!client->doomed && (condition & G_IO_IN) != 0) {
+        if (may_read (client))
+            read_some (client);
+    }
     /* Hanging up while an answer waits unread: nobody is there for it, and poll would not sleep. */
     else if (!client->doomed && (condition & (G_IO_HUP | G_IO_ERR)) != 0)
         corral_rpc_client_doom (client);
@@ -329,6 +364,7 @@ corral_rpc_client_doom (CorralRpcClient *client)
     if (client->doomed)
         return;
     client->doomed = TRUE;
+    stop_waiting (client);
     clear_source (&client->source);
     clear_source (&client->timer);
     client->timer = g_idle_source_new ();
@@ -351,7 +387,7 @@ corral_rpc_client_new (CorralRpcServer *server, GSocket *socket, gboolean readon
     }
     client = g_new0 (CorralRpcClient, 1);
     client->server = server;
-    client->link.data = client;
+    client->link.data = client->wait_link.data = client;
     client->id = ++server->last_id;
     client->pid = peer.pid;
     client->uid = peer.uid;
@@ -379,6 +415,7 @@ corral_rpc_client_free (CorralRpcClient *client)
     CorralRpcServer *server = client->server;
 
     client->doomed = TRUE;
+    stop_waiting (client);
     clear_source (&client->source);
     clear_source (&client->timer);
     if (server->hooks.client_closed != NULL)

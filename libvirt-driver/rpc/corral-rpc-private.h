@@ -21,11 +21,18 @@ struct _CorralRpcServer {
     GQueue clients;         /* CorralRpcClient, linked by .link */
     guint readonly_clients; /* of those, by their socket */
     guint64 last_id;
+
+    /* One slow call for each turn of the main loop, so that quick ones of other clients do not wait
+     * behind many. */
+    GSource *turn;
+    gboolean turn_is_used;
+    GQueue waiting; /* CorralRpcClient with a frame to read, linked by .wait_link, longest first */
 };
 
 struct _CorralRpcClient {
     CorralRpcServer *server;
     GList link;
+    GList wait_link;
     guint64 id;
     pid_t pid;
     uid_t uid;
@@ -58,6 +65,8 @@ struct _CorralRpcClient {
     gsize event_bytes;
     guint replies;
 
+    gboolean slow; /* its last call was; the next one may be alike */
+    gboolean waits;
     gboolean keepalive;
     gint64 heard_us; /* monotonic time */
     guint pings;     /* since anything was heard */

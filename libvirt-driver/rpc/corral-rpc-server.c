@@ -35,6 +35,11 @@ typedef struct {
     ino_t inode;
 } CorralRpcListener;
 
+typedef struct {
+    GSource source;
+    CorralRpcServer *server;
+} TurnSource;
+
 /*----- Listeners ------------------------------------------------------------------------------*/
 
 static void start_accepting (CorralRpcListener *listener);
@@ -265,6 +270,37 @@ corral_rpc_server_add_client (CorralRpcServer *server, int fd, gboolean readonly
 
 /*----- Server ---------------------------------------------------------------------------------*/
 
+static gboolean
+turn_prepare (GSource *source, gint *timeout_ms)
+{
+    CorralRpcServer *server = ((TurnSource *) source)->server;
+
+    server->turn_is_used = FALSE;
+    *timeout_ms = -1;
+    return FALSE;
+}
+
+static gboolean
+turn_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
+{
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs turn_source_funcs = {
+    .prepare = turn_prepare,
+    .dispatch = turn_dispatch,
+};
+
+/* It is never ready: it only learns when a turn of the main loop begins. */
+static void
+watch_turns (CorralRpcServer *server)
+{
+    server->turn = g_source_new (&turn_source_funcs, sizeof (TurnSource));
+    ((TurnSource *) server->turn)->server = server;
+    g_source_set_priority (server->turn, G_PRIORITY_HIGH);
+    g_source_attach (server->turn, server->context);
+}
+
 CorralRpcServer *
 corral_rpc_server_new (const CorralRpcHooks *hooks, gpointer user_data)
 {
@@ -277,6 +313,8 @@ corral_rpc_server_new (const CorralRpcHooks *hooks, gpointer user_data)
     server->slots = g_new0 (CorralRpcSlot, corral_rpc_procedure_last () + 1);
     server->listeners = g_ptr_array_new_with_free_func (listener_free);
     g_queue_init (&server->clients);
+    g_queue_init (&server->waiting);
+    watch_turns (server);
     return server;
 }
 
@@ -294,6 +332,7 @@ corral_rpc_server_free (CorralRpcServer *server)
         return;
     g_ptr_array_unref (server->listeners);
     free_clients (server);
+    clear_source (&server->turn);
     g_main_context_unref (server->context);
     g_free (server->slots);
     g_free (server);

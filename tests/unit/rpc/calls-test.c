@@ -90,8 +90,8 @@ sounds_like_a_change (const char *api)
         "virDomainMigrateGetMaxDowntime",
     };
     static const char *const verbs =
-        "(Create|Define[A-Z]|Undefine|Destroy|Set[A-Z]|Attach|Detach|Dettach|Pin(Vcpu|Emu|IOThr)|Suspend|Resume|"
-        "Shutdown|Reboot|Reset|Save|Restore|Migrate|Abort|Delete|Update|Rename|Send|Inject|Wipe|"
+        "(Create|Define[A-Z]|Undefine|Destroy|Set[A-Z]|Attach|Detach|Dettach|Pin(Vcpu|Emu|IOThr)|"
+        "Suspend|Resume|Shutdown|Reboot|Reset|Save|Restore|Migrate|Abort|Delete|Update|Rename|Send|Inject|Wipe|"
         "Resize|Rebase|Commit|Pull|Copy$|Add[A-Z]|DelI|Begin|FSFreeze|FSThaw|FSTrim|Wakeup|Alloc|"
         "Upload|Refresh|Build|Revert|Open|StartDirty|FDAssociate)";
 

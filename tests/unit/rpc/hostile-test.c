@@ -411,6 +411,44 @@ test_unread_events (Fixture *fixture, gconstpointer user_data)
     test_wait_for (one_is_closed, fixture->server);
 }
 
+/*----- Slow calls -----------------------------------------------------------------------------*/
+
+/* However many clients make slow calls, a quick one waits behind one of them; each gets its turn. */
+static void
+test_slow_calls (Fixture *fixture, gconstpointer user_data)
+{
+    const CorralWireAllStatsArgs slow = { .flags = 5000 };
+    const int procedure = CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS;
+    TestClient *clients[8];
+    CorralWireText text = { NULL };
+    guint before;
+
+    for (int i = 0; i < 8; i++) {
+        clients[i] = test_client_new (fixture->server, FALSE);
+        test_client_open (clients[i], 0);
+        g_assert_true (test_client_call (clients[i], procedure, &slow, NULL, NULL));
+    }
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 8; i++)
+            test_client_write_call (clients[i], procedure, &slow);
+        test_client_write_call (fixture->good, CORRAL_PROC_CONNECT_GET_HOSTNAME, NULL);
+        before = fixture->server->calls;
+        g_main_context_iteration (NULL, FALSE);
+        g_assert_cmpuint (fixture->server->calls, ==, before + 2);
+        g_assert_true (test_client_read_answer (fixture->good, CORRAL_PROC_CONNECT_GET_HOSTNAME,
+                                                &text, NULL));
+        g_clear_pointer (&text.text, free);
+        for (int i = 0; i < 8; i++)
+            g_assert_true (test_client_read_answer (clients[i], procedure, NULL, NULL));
+    }
+    /* One that goes away while it waits leaves the queue. */
+    for (int i = 0; i < 8; i++)
+        test_client_write_call (clients[i], procedure, &slow);
+    g_main_context_iteration (NULL, FALSE);
+    for (int i = 0; i < 8; i++)
+        test_client_free (clients[i]);
+}
+
 /*----- Many -----------------------------------------------------------------------------------*/
 
 static void
@@ -463,6 +501,7 @@ main (int argc, char **argv)
     ADD ("too-many-descriptors", NULL, test_too_many_descriptors);
     ADD ("unread-answers", NULL, test_unread_answers);
     ADD ("unread-events", NULL, test_unread_events);
+    ADD ("slow-calls", NULL, test_slow_calls);
     ADD ("hundred", NULL, test_hundred);
     return g_test_run ();
 }

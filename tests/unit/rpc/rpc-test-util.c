@@ -71,7 +71,11 @@ handle_stats (CorralRpcClient *client, gconstpointer args, gpointer ret, gpointe
 {
     const CorralWireAllStatsArgs *stats_args = args;
     CorralWireAllStatsRet *stats = ret;
+    gint64 end = g_get_monotonic_time () + stats_args->flags;
 
+    /* For as many microseconds as the "flags" field says. */
+    while (g_get_monotonic_time () < end)
+        continue;
     /* As many records as the "stats" field says. */
     stats->records.records_len = stats_args->stats;
     stats->records.records_val = g_new0 (CorralWireStatsRecord, stats_args->stats);
