@@ -189,6 +189,9 @@ static gboolean
 check_may_leave (CorralAgentEntry *entry, const CorralMemberDef *member, const Target *target,
                  GError **error)
 {
+    if (target->thread != NULL && target->vm->path == NULL)
+        return refuse (CORRAL_ERROR_STATE, member, "detach", entry,
+                       "the rest of its VM is in no container", error);
     if (target->thread != NULL)
         return (target->thread->apart && target->thread->inner == entry) ||
                refuse (CORRAL_ERROR_NOT_FOUND, member, "detach", entry,
@@ -196,7 +199,9 @@ check_may_leave (CorralAgentEntry *entry, const CorralMemberDef *member, const T
     if (target->vm->inner != entry)
         return refuse (CORRAL_ERROR_NOT_FOUND, member, "detach", entry, "it is not in it", error);
     if (target->known->source != CORRAL_VM_LIBVIRT)
-        return TRUE;
+        return strrchr (entry->stored->partition, '/') != entry->stored->partition ||
+               refuse (CORRAL_ERROR_STATE, member, "detach", entry,
+                       "there is no container above to go to", error);
     if (target->known->home_group == NULL)
         return refuse (CORRAL_ERROR_STATE, member, "detach", entry,
                        "the group that libvirt made for it is not known", error);

@@ -705,7 +705,7 @@ corral_agent_rejoin_vcpu (CorralAgent *agent, CorralAgentVm *vm, const CorralVm 
     sample_all (agent, vm);
     if (at_home && known->home_group != NULL
             ? !corral_container_restore (agent->core, known->home_group, &described, error)
-            : !corral_container_attach (agent->core, vm->path != NULL ? vm->path : "/", &described,
+            : !corral_container_attach (agent->core, vm->path, &described,
                                         error))
         return FALSE;
     part_again (agent, vm, thread);
