@@ -413,7 +413,7 @@ test_unread_events (Fixture *fixture, gconstpointer user_data)
 
 /*----- Slow calls -----------------------------------------------------------------------------*/
 
-/* However many clients make slow calls, a quick one waits behind one of them; each gets its turn. */
+/* However many clients make slow calls, a quick one waits behind one; and each gets its turn. */
 static void
 test_slow_calls (Fixture *fixture, gconstpointer user_data)
 {
