@@ -97,7 +97,7 @@ def domid_domname_and_domuuid(world):
     number = world.virsh('domid', world.box.name).out.strip()
     identity = world.virsh('domuuid', world.box.name).out.strip()
     assert int(number) > 0 and str(uuid.UUID(identity)) == identity
-    for key in (number, identity, world.box.name):
+    for key in (number, identity):
         assert world.virsh('domname', key).out.strip() == world.box.name
     assert world.virsh('domid', world.spare.name).out.strip() == '-'
     answer = world.virsh.fails('domid', 'no-such-container')
@@ -315,7 +315,7 @@ def domstats(world):
     stats = answer.stats()
     assert answer.out.startswith(f"Domain: '{world.box.name}'\n  "), answer.out
     assert stats['state.state'] == '1' and stats['vcpu.current'] == '2'
-    assert int(stats['vcpu.0.time']) > 0 and stats['vcpu.1.state'] in ('0', '1')
+    assert int(stats['vcpu.0.time']) > 0 and stats['vcpu.1.state'] in ('1', '2')
     assert stats['corral.vms'] == '1' and stats['corral.vcpus'] == '2'
     for name in ('cpu.time', 'cpu.user', 'cpu.system', 'vcpu.0.wait', 'corral.guest_ns',
                  'corral.host_ns', 'corral.emulator_ns', 'corral.wait_ns', 'corral.throttled_ns'):
@@ -399,7 +399,8 @@ def the_host(world):
     assert root.tag == 'domainCapabilities' and root.findtext('domain') == 'corral'
     assert xml.fromstring(world.virsh('sysinfo').out).tag == 'sysinfo'
     assert world.virsh('hostname').out.strip().split('.')[0] == socket.gethostname().split('.')[0]
-    assert world.virsh('uri').out.strip() == 'corral:///system'
+    # the client's own, since it knows it
+    assert world.virsh('uri').out.strip() == world.corrald.uri
     version = world.virsh('version', '--daemon').out
     assert 'Using API: Corral' in version, version
     assert 'KiB' in world.virsh('freecell').out and 'Total' in world.virsh('freecell', '--all').out
@@ -412,12 +413,12 @@ def what_makes_no_sense_is_not_supported(world):
     connection = libvirt.open(world.corrald.uri)
     domain = connection.lookupByName(world.box.name)
     no_support = libvirt.VIR_ERR_NO_SUPPORT
-    for call in (connection.listAllNetworks, connection.listAllStoragePools,
-                 connection.listAllDevices, domain.listAllSnapshots, connection.getSecurityModel,
-                 lambda: domain.migrateToURI('qemu:///system'), lambda: domain.setMemory(1024),
-                 lambda: domain.save('/nowhere'), lambda: domain.blockInfo('vda'),
-                 lambda: domain.openConsole(None, connection.newStream()), domain.reboot):
-        assert code_of(call) == no_support, call
+    for call, *values in ((connection.listAllNetworks,), (connection.listAllStoragePools,),
+                          (connection.listAllDevices,), (domain.listAllSnapshots,),
+                          (domain.setMemory, 1024), (domain.save, '/nowhere'),
+                          (domain.blockInfo, 'vda'), (domain.reboot,), (domain.reset,),
+                          (domain.injectNMI,), (domain.openConsole, None, connection.newStream())):
+        assert code_of(call, *values) == no_support, (call, code_of(call, *values))
     for words in (('suspend',), ('reboot',), ('save', '/nowhere')):
         assert 'error: ' in world.virsh.fails(words[0], world.box.name, *words[1:]).err
     assert code_of(connection.lookupByName, 'none') == libvirt.VIR_ERR_NO_DOMAIN
@@ -488,7 +489,7 @@ def clients_at_once(world):
 def keepalive(world):
     log = world.session.folder + '/keepalive'
     pid = world.session.keeper.start(['virsh', '-k', '1', '-K', '2', '-c', world.corrald.uri,
-                                      'event', 'lifecycle', '--timeout', '5'], log)
+                                      'event', '--event', 'lifecycle', '--timeout', '5'], log)
     world.session.keeper.wait(pid)
     # with no answers to its pings virsh would say that the connection was lost
     assert 'event loop timed out' in proc.read(log), proc.read(log)
