@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import select
 import subprocess
 from contextlib import contextmanager
 
@@ -249,6 +250,22 @@ def pin(world):
 
 
 @suite.test
+def one_vcpu_elsewhere(world):
+    """A vCPU goes to the container within, alone; its number there is not its number in the VM."""
+    cli, vcpu = world.cli, world.guest.vcpu_threads()[1]
+    cli('attach', f'{world.guest.name}:1', world.inner.name)
+    assert world.inner.holds(vcpu) and not world.inner.holds(world.guest.vcpu_threads()[0])
+    members = [(m['name'], m['vcpus'], m['numbers']) for m in world.show(world.inner)['members']]
+    assert members == [(world.guest.name, '1', '0'), (world.within.name, '0', '1')], members
+    cli('pin', f'{world.guest.name}:1', world.cpus[0])
+    assert vcpu.affinity() == {world.cpus[0]}
+    cli('pin', f'{world.guest.name}:1', proc.cpulist(world.cpus))
+    assert world.inner.name in cli('detach', f'{world.guest.name}:1')
+    assert not world.inner.holds(vcpu) and world.box.holds(vcpu)
+    world.box.check_holds_all(world.guest)
+
+
+@suite.test
 def set_weight_cap_and_cpus(world):
     cli, inner = world.cli, world.inner
     cli('set', inner.name, '--shares', 2048, '--quota', '150%')
@@ -345,6 +362,29 @@ def the_shell_connects_again(world):
                                      'quit\n', timeout=30)
     assert err == '' and out.splitlines()[-1] == 'two words', (out, err)
     assert shell.returncode == 0
+
+
+@suite.test
+def a_corrald_that_dies_is_said_so(world):
+    """Who waits for events or watches hears of it, and does not wait for ever."""
+    runs = []
+    for words in (['events', '--loop'], ['top', '--batch', '-d', '0.1', '--format', 'json']):
+        # pylint: disable-next=consider-using-with
+        run = subprocess.Popen(world.cli.argv(*words), env=world.cli.env, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+        runs.append(run)
+    assert json.loads(runs[1].stdout.readline())['version'] == 1
+
+    def heard():
+        world.cli('title', world.spare.name, 'x')
+        return select.select([runs[0].stdout], [], [], 0.1)[0]
+    until(heard, 'the first event')
+    world.corrald.kill()
+    for run in runs:
+        _, err = run.communicate(timeout=30)
+        assert run.returncode == 1 and err.startswith('error: cannot '), (run.returncode, err)
+    world.corrald.start()
+    world.box.wait_has(vms=2, vcpus=3)
 
 
 @suite.test
