@@ -90,8 +90,10 @@ is_full (CorralRpcServer *server, gboolean readonly)
 {
     const CorralRpcLimits *limits = &server->limits;
 
-    return server->clients.length >= limits->max_clients ||
-           (readonly && server->readonly_clients >= limits->max_readonly_clients);
+    if (readonly && server->readonly_clients >=
+                        MIN (limits->max_readonly_clients, (limits->max_clients + 1) / 2))
+        return TRUE;
+    return server->clients.length >= limits->max_clients;
 }
 
 static gboolean

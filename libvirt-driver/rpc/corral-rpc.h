@@ -115,8 +115,8 @@ typedef struct {
 /**
  * CorralRpcLimits:
  * @max_clients: one more is disconnected at once
- * @max_readonly_clients: likewise for those of read-only sockets, which anyone may be; fewer than
- *   @max_clients, so that they cannot keep out the others
+ * @max_readonly_clients: likewise for those of read-only sockets, which anyone may be. Never more
+ *   than half of @max_clients, so that they cannot keep out the others
  * @max_frame: bytes of a frame from an open, read-write client
  * @max_frame_readonly: bytes of a frame from an open, read-only client
  * @max_frame_before_open: bytes of a frame from a client that has not called CONNECT_OPEN
