@@ -262,6 +262,7 @@ on_event (CorralVmQmp *qmp, const char *event)
 static void
 on_answer (CorralVmQmp *qmp, Query query, JsonNode *answer)
 {
+    g_return_if_fail (query < N_QUERIES);
     switch (query)
       {
       case QUERY_UUID:

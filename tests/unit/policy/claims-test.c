@@ -45,7 +45,9 @@ test_patterns (void)
     for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
         g_autoptr (CorralDefinition) definition = with_member (rows[i].pattern);
 
-        g_test_message ("%s against %s", rows[i].name, rows[i].pattern);
+        g_autofree char *name = g_strescape (rows[i].name, NULL);
+
+        g_test_message ("%s against %s", name, rows[i].pattern);
         g_assert_cmpint (corral_definition_claims (definition, rows[i].name) > 0, ==,
                          rows[i].matches);
     }
