@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The program itself, as a user runs it, against libvirt's own test driver. argv[1]: the program. */
+/* The program itself, as a user runs it, against libvirt's test driver. argv[1]: the program. */
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
