@@ -230,7 +230,6 @@ corral_cli_shell (CorralCli *cli)
     CorralCliExit result = CORRAL_CLI_OK;
     g_autoptr (GError) error = NULL;
 
-    cli->interactive = TRUE;
     if (terminal) {
         completing_for = cli;
         rl_readline_name = "corral";

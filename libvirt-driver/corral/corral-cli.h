@@ -25,9 +25,8 @@ typedef struct _CorralCliArgs CorralCliArgs;
 typedef struct {
     char *uri; /* (nullable): NULL stands for the environment's, or the default */
     gboolean readonly;
-    gboolean interactive; /* in the shell, where a failure does not end the process */
-    gboolean quit;        /* the shell should end */
-    virConnect *conn;     /* (nullable): opened when the first verb needs it */
+    gboolean quit;    /* the shell should end */
+    virConnect *conn; /* (nullable): opened when the first verb needs it */
 } CorralCli;
 
 /* --- the table of commands -------------------------------------------------------------------- */
