@@ -9,6 +9,9 @@
 /* "No cap" as libvirt wrote it before -1: the largest 64-bit number of nanoseconds. */
 #define QUOTA_OLD_NONE G_GINT64_CONSTANT (18446744073709551)
 
+/* As many members does the schema see; read_member() checks them all. */
+#define SCHEMA_MEMBERS 1000
+
 static const char *const no_attributes[] = { NULL };
 
 /* --- texts and numbers ---------------------------------------------------------------- */
@@ -163,9 +166,10 @@ read_metadata (CorralXmlReader *reader, xmlNode *node, gpointer data)
 
     if (!corral_xml_check_attributes (reader, node, no_attributes))
         return FALSE;
-    for (xmlNode *child = node->children; child != NULL; child = child->next) {
+    for (xmlNode *child = node->children, *next; child != NULL; child = next) {
         CorralMetadata *metadata;
 
+        next = child->next;
         if (child->type == XML_COMMENT_NODE || child->type == XML_PI_NODE || xmlIsBlankNode (child))
             continue;
         if (child->type != XML_ELEMENT_NODE)
@@ -181,6 +185,7 @@ read_metadata (CorralXmlReader *reader, xmlNode *node, gpointer data)
                                     "%s: expected only one element of the namespace \"%s\"", tag,
                                     shown);
         }
+        corral_xml_drop (child);
     }
     return TRUE;
 }
@@ -463,10 +468,14 @@ static gboolean
 read_listed_member (CorralXmlReader *reader, xmlNode *node, gpointer data)
 {
     g_autoptr (CorralMemberDef) member = g_new0 (CorralMemberDef, 1);
+    GPtrArray *members = ((CorralDefinition *) data)->members;
 
     if (!read_member (reader, node, member))
         return FALSE;
-    g_ptr_array_add (((CorralDefinition *) data)->members, g_steal_pointer (&member));
+    g_ptr_array_add (members, g_steal_pointer (&member));
+    /* All alike; the schema would need seconds for all that fit into a document. */
+    if (members->len > SCHEMA_MEMBERS)
+        corral_xml_drop (node);
     return TRUE;
 }
 

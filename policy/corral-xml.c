@@ -312,6 +312,13 @@ fail_unknown (CorralXmlReader *reader, const xmlNode *node, const CorralXmlEleme
                             known->str);
 }
 
+void
+corral_xml_drop (xmlNode *node)
+{
+    xmlUnlinkNode (node);
+    xmlFreeNode (node);
+}
+
 gboolean
 corral_xml_read_children (CorralXmlReader *reader, xmlNode *node, const CorralXmlElement *elements,
                           gsize n_elements, gpointer data)
@@ -319,8 +326,10 @@ corral_xml_read_children (CorralXmlReader *reader, xmlNode *node, const CorralXm
     guint64 seen = 0;
 
     g_assert (n_elements < 64);
-    for (xmlNode *child = node->children; child != NULL; child = child->next) {
+    for (xmlNode *child = node->children, *next; child != NULL; child = next) {
         gsize i;
+
+        next = child->next;
 
         if (child->type == XML_COMMENT_NODE || child->type == XML_PI_NODE)
             continue;
@@ -343,7 +352,9 @@ corral_xml_read_children (CorralXmlReader *reader, xmlNode *node, const CorralXm
                                     tag);
         }
         seen |= G_GUINT64_CONSTANT (1) << i;
-        if (elements[i].read != NULL && !elements[i].read (reader, child, data))
+        if (elements[i].read == NULL)
+            corral_xml_drop (child);
+        else if (!elements[i].read (reader, child, data))
             return FALSE;
     }
     return TRUE;

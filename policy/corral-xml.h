@@ -57,10 +57,15 @@ char *corral_xml_attribute (const xmlNode *node, const char *name);
 gboolean corral_xml_check_attributes (CorralXmlReader *reader, const xmlNode *node,
                                       const char *const *allowed) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Takes @node out of its document. What may be anything need not be seen by the schema, where the
+ * time that libxml2 takes grows with the square of the number of elements. */
+void corral_xml_drop (xmlNode *node);
+
 /* One kind of child element. */
 typedef struct {
     const char *name;
-    gboolean (*read) (CorralXmlReader *reader, xmlNode *node, gpointer data); /* NULL: dropped */
+    /* NULL: the element is dropped, from the document as well */
+    gboolean (*read) (CorralXmlReader *reader, xmlNode *node, gpointer data);
     const char *uri; /* (nullable): its namespace */
     gboolean many;   /* may come more than once */
 } CorralXmlElement;

@@ -476,7 +476,10 @@ test_crowded (void)
     g_autoptr (GString) metadata = g_string_new (NULL);
     g_autofree char *first = NULL;
     g_autofree char *second = NULL;
+    g_autoptr (GString) dropped = g_string_new (NULL);
+    g_autofree char *third = NULL;
     g_autoptr (CorralDefinition) with_members = NULL;
+    g_autoptr (CorralDefinition) with_dropped = NULL;
     g_autoptr (CorralDefinition) with_metadata = NULL;
     gint64 start = g_get_monotonic_time ();
     double seconds;
@@ -485,12 +488,16 @@ test_crowded (void)
         g_string_append_printf (members, "<member type='vm' name='%u'/>", i);
     for (guint i = 0; i < 30000; i++)
         g_string_append_printf (metadata, "<x xmlns='u:%u'/>", i);
+    for (guint i = 0; i < 200000; i++)
+        g_string_append (dropped, "<a/>");
+    third = g_strdup_printf (DOMAIN ("<os>%s</os>"), dropped->str);
     first = g_strdup_printf (DOMAIN ("<devices>%s</devices>"), members->str);
     second = g_strdup_printf (DOMAIN ("<metadata>%s</metadata>"), metadata->str);
     with_members = parse (first);
     with_metadata = parse (second);
+    with_dropped = parse (third);
     seconds = (double) (g_get_monotonic_time () - start) / G_USEC_PER_SEC;
-    g_test_message ("30000 members and 30000 metadata elements took %.2f s", seconds);
+    g_test_message ("30000 members, 30000 metadata elements, 200000 others took %.2f s", seconds);
     g_assert_cmpuint (with_members->members->len, ==, 30000);
     g_assert_cmpuint (with_metadata->metadata->len, ==, 30000);
     g_assert_cmpfloat (seconds, <, 30);
