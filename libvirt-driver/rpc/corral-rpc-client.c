@@ -8,7 +8,7 @@
  * waiting. */
 #define READ_PER_TURN (256 * 1024)
 
-/* A frame's buffer starts at this size and doubles as data arrive: a length costs nothing to claim. */
+/* A frame's buffer starts at this size and doubles as data arrive: to claim a length is free. */
 #define FRAME_ALLOCATION_MIN 4096
 
 /* A call that takes longer may be run once in each turn of the main loop. */

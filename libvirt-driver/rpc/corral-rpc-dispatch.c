@@ -199,8 +199,8 @@ dispatch_call (CorralRpcClient *client, const CorralWireHeader *call, const guin
         run_call (client, call, procedure, &slot, payload, payload_size);
 }
 
-/* Descriptors follow the frame, each with one byte of its own. Nothing here takes any, but the stream
- * is out of step if they are not read. */
+/* Descriptors follow the frame, each with one byte of its own. Nothing here takes any, but the
+ * stream is out of step if they are not read. */
 static gboolean
 expect_descriptors (CorralRpcClient *client, const guint8 *payload, gsize payload_size)
 {

@@ -26,7 +26,7 @@ corral_rpc_frame_new (CorralRpcFrameKind kind, const CorralWireHeader *header, x
     frame->size = size;
     length = (u_int) size;
     xdrmem_create (&xdr, (char *) frame->bytes, length, XDR_ENCODE);
-    /* xdr_sizeof() says 0 for what does not encode; then there is no room, and this fails as well. */
+    /* xdr_sizeof() says 0 for what does not encode; then there is no room, and this fails too. */
     encoded = xdr_u_int (&xdr, &length) && xdr_CorralWireHeader (&xdr, &copy) &&
               filter (&xdr, (gpointer) payload);
     xdr_destroy (&xdr);

@@ -15,8 +15,8 @@
  * its end before the next frame of any client is looked at, so it must never wait.
  *
  * Answered here, without a handler: AUTH_LIST (none is needed), CONNECT_SUPPORTS_FEATURE,
- * CONNECT_CLOSE, keepalive, every refusal on a read-only connection, and every procedure that has no
- * handler. CONNECT_OPEN needs one: its success opens the connection for all other procedures.
+ * CONNECT_CLOSE, keepalive, every refusal on a read-only connection, and every procedure that has
+ * no handler. CONNECT_OPEN needs one: its success opens the connection for all other procedures.
  *
  * A client that breaks the protocol is disconnected. One that does not read what was sent to it is
  * not read from until it does, so it has one answer waiting at most, and is disconnected when too
