@@ -92,8 +92,8 @@ sounds_like_a_change (const char *api)
     static const char *const verbs =
         "(Create|Define[A-Z]|Undefine|Destroy|Set[A-Z]|Attach|Detach|Dettach|Pin(Vcpu|Emu|IOThr)|"
         "Suspend|Resume|Shutdown|Reboot|Reset|Save|Restore|Migrate|Abort|Delete|Update|Rename|Send|"
-        "Inject|Wipe|Resize|Rebase|Commit|Pull|Copy$|Add[A-Z]|DelI|Begin|FSFreeze|FSThaw|FSTrim|Wakeup|"
-        "Alloc|Upload|Refresh|Build|Revert|Open|StartDirty|FDAssociate)";
+        "Inject|Wipe|Resize|Rebase|Commit|Pull|Copy$|Add[A-Z]|DelI|Begin|FSFreeze|FSThaw|FSTrim|"
+        "Wakeup|Alloc|Upload|Refresh|Build|Revert|Open|StartDirty|FDAssociate)";
 
     for (gsize i = 0; i < G_N_ELEMENTS (not_changes); i++) {
         if (strcmp (api, not_changes[i]) == 0)
