@@ -8,6 +8,7 @@
  * is the source's own list used: libvirt's status, or what QEMU says over QMP. For a VM of QMP it is the
  * other way round, since nobody but we sorts its threads into directories. Either way a thread counts
  * only while /proc/PID/task has it alive, and libvirt is known to list vCPUs that have ended. */
+#include "vmm-agent/container/container-path.h"
 #include "vmm-agent/vm/corral-vm-source.h"
 
 #include <string.h>
@@ -200,10 +201,12 @@ update_threads (CorralVmInventory *inventory, Entry *entry)
 
 /* --- VMs -------------------------------------------------------------------------------------- */
 
-static gboolean
-is_group_of_ours (const char *group)
+gboolean
+corral_vm_inventory_is_group_of_ours (const char *group)
 {
-    return g_str_has_suffix (group, ".corral");
+    g_autofree char *name = g_path_get_basename (group);
+
+    return corral_container_is_own_group (name);
 }
 
 /* The group that the VM is in when it is first seen is its home, unless that is one of ours: then
@@ -213,7 +216,7 @@ find_home (CorralVmInventory *inventory, const CorralVmFacts *facts)
 {
     g_autofree char *group = corral_vm_inventory_group_of (inventory, facts->process.pid);
 
-    if (group != NULL && !is_group_of_ours (group))
+    if (group != NULL && !corral_vm_inventory_is_group_of_ours (group))
         return g_steal_pointer (&group);
     if (group != NULL && facts->home_group != NULL &&
         corral_container_group_exists (inventory->core, facts->home_group))
@@ -345,34 +348,42 @@ corral_vm_inventory_check (CorralVmInventory *inventory, const char *name)
         remove_entry (inventory, entry);
 }
 
+static Entry *
+find_by_pid (CorralVmInventory *inventory, pid_t pid)
+{
+    GHashTableIter iter;
+    gpointer entry;
+
+    g_hash_table_iter_init (&iter, inventory->entries);
+    while (g_hash_table_iter_next (&iter, NULL, &entry))
+        if (((Entry *) entry)->vm.pid == pid)
+            return entry;
+    return NULL;
+}
+
+/* When a process ends, its threads may be reported before it is. */
 static void
 on_end (pid_t pid, pid_t tid, gpointer data)
 {
     CorralVmInventory *inventory = CORRAL_VM_INVENTORY (data);
-    GHashTableIter iter;
-    gpointer value;
-    Entry *entry = NULL;
+    Entry *entry = find_by_pid (inventory, pid);
+    g_autofree char *name = NULL;
+    CorralVmProcess process;
 
-    g_hash_table_iter_init (&iter, inventory->entries);
-    while (entry == NULL && g_hash_table_iter_next (&iter, NULL, &value))
-        if (((Entry *) value)->vm.pid == pid)
-            entry = value;
     if (entry == NULL)
         return;
-    if (tid != 0)
+    process.pid = pid;
+    process.start_time = entry->vm.start_time;
+    if (tid != 0 && corral_vm_process_is_alive (&process))
       {
         g_hash_table_remove (entry->thread_watches, GINT_TO_POINTER (tid));
         if (update_threads (inventory, entry))
             g_signal_emit (inventory, signals[CHANGED], 0, &entry->vm);
+        return;
       }
-    else
-      {
-        g_autofree char *name = g_strdup (entry->vm.name);
-
-        entry->end_watch = 0;
-        remove_entry (inventory, entry);
-        offer_again (inventory, name);
-      }
+    name = g_strdup (entry->vm.name);
+    remove_entry (inventory, entry);
+    offer_again (inventory, name);
 }
 
 void

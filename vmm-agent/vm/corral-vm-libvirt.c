@@ -42,7 +42,8 @@ is_this_vm (CorralVmLibvirt *libvirt, const CorralVmProcess *process, gboolean l
     if (locked)
         return TRUE;
     now = corral_vm_inventory_group_of (libvirt->inventory, process->pid);
-    return now != NULL && (g_strcmp0 (now, group) == 0 || g_str_has_suffix (now, ".corral"));
+    return now != NULL &&
+           (g_strcmp0 (now, group) == 0 || corral_vm_inventory_is_group_of_ours (now));
 }
 
 static gboolean

@@ -28,6 +28,8 @@ void corral_vm_inventory_check (CorralVmInventory *inventory, const char *name);
 void corral_vm_inventory_source_read (CorralVmInventory *inventory);
 /* (transfer full) (nullable): the group that the process is in, as corral_container_of_process() says */
 char *corral_vm_inventory_group_of (CorralVmInventory *inventory, pid_t pid);
+/* Whether the container core made the group @group for a VM that was moved. */
+gboolean corral_vm_inventory_is_group_of_ours (const char *group);
 void corral_vm_inventory_metadata (CorralVmInventory *inventory, const char *name, const char *uri);
 
 /* --- the sources -------------------------------------------------------------------------------- */
