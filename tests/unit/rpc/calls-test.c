@@ -325,7 +325,7 @@ test_open_timeout (void)
     g_autoptr (TestClient) lingers = NULL;
     g_autoptr (TestClient) opens = NULL;
 
-    limits.open_timeout = 1;
+    limits.open_timeout = 2;
     corral_rpc_server_set_limits (server->server, &limits);
     lingers = test_client_new (server, FALSE);
     opens = test_client_new (server, FALSE);
