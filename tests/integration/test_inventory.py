@@ -25,6 +25,9 @@ class World:
     def guest(self, name, **options):
         return Guest(self.libvirtd, name, partition=self.path, **options).define()
 
+    def tidy(self):
+        self.session.kill_guests(but=[self.first])
+
     def explain(self):
         return self.session.explain()
 

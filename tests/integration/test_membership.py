@@ -31,6 +31,9 @@ class World:
         partition = container.path if container else None
         return Guest(self.libvirtd, name, partition=partition, **options).define()
 
+    def tidy(self):
+        self.session.kill_guests()
+
     def explain(self):
         return self.session.explain()
 
@@ -239,13 +242,11 @@ def what_cannot_be_attached_or_detached_is_refused(world):
     world.dev.wait_has(vms=1)
     for container, action, member, reason in (
             (world.dev, 'attach-device', 'no-such-vm', 'no-such-vm'),
+            (world.dev, 'attach-device', guest, 'already'),
             (world.prod, 'detach-device', guest, guest.name),
             (world.dev, 'detach-device', guest, 'partition')):
         answer = container.virsh.fails(action, container.name, container.member(member), '--live')
         assert reason in answer.err, str(answer)
-    world.dev.check_holds_all(guest)
-    # to be there already is what was asked for
-    world.dev.attach(guest)
     world.dev.check_holds_all(guest)
     guest.destroy()
     world.dev.wait_has(vms=0)

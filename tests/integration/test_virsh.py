@@ -46,6 +46,9 @@ class World:
         out = (virsh or self.virsh)('list', '--name', *flags).out
         return {n for n in out.split() if n.startswith(self.session.tag)}
 
+    def tidy(self):
+        self.session.kill_guests(but=[self.guest])
+
     def explain(self):
         return self.session.explain()
 

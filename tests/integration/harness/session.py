@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import signal
 import tempfile
 from glob import glob
 
@@ -108,6 +109,13 @@ class Session:
         with open('/proc/net/unix', encoding='utf-8', errors='replace') as file:
             left += [f'socket {line.split()[-1]}' for line in file if self.folder in line]
         return left
+
+    def kill_guests(self, but=()):
+        """Those that a failed test has left running, so that the next one counts right."""
+        for guest in self.guests:
+            if guest.is_running() and guest not in but:
+                os.kill(guest.pid, signal.SIGCONT)
+                guest.kill()
 
     def explain(self):
         """The ends of the logs, for a test that failed."""

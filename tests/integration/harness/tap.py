@@ -20,8 +20,8 @@ class Suite:
     """Runs the functions that were marked with @suite.test, in the order in which they stand.
 
     Each gets what setup() yields (a context manager made once for the whole suite), so that tests
-    share the costly parts. A test that fails does not stop the next one. @suite.test(needs=name)
-    skips a test when the named one did not pass."""
+    share the costly parts. A test that fails does not stop the next one; tidy() of the first thing
+    given clears up after it. @suite.test(needs=name) skips a test when the named one did not pass."""
 
     def __init__(self, setup=None):
         self.setup = setup
@@ -54,6 +54,8 @@ class Suite:
             diag(traceback.format_exc())
             diag(given[0].explain() if given else '')
             self.line(False, name)
+            if given and hasattr(given[0], 'tidy'):
+                given[0].tidy()
         else:
             self.passed.add(function.__name__)
             self.line(True, name)
