@@ -447,6 +447,30 @@ corral_agent_take_claimed (CorralAgent *agent, CorralAgentEntry *entry)
     }
 }
 
+/* Brings together what belongs together: a vCPU that was plugged is where the VM's source makes it, which
+ * need not be where the VM is; and a kill of ours in the middle of a move leaves a VM in two places. What
+ * is apart by somebody's wish stays so. @always: even if all vCPUs are there, for the other threads */
+static void
+gather (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolean always)
+{
+    gboolean strays = always;
+    GError *problem = NULL;
+
+    for (guint i = 0; i < vm->threads->len; i++) {
+        CorralAgentThread *thread = g_ptr_array_index (vm->threads, i);
+
+        if (thread->apart && wished_place (agent, vm->name, thread->vcpu) == NULL) {
+            thread->apart = FALSE;
+            strays = TRUE;
+        }
+    }
+    if (!strays || vm->path == NULL)
+        return;
+    if (!move_vm (agent, vm, known, vm->path, &problem))
+        corral_agent_problem (agent, problem, NULL);
+    part_again (agent, vm, NULL);
+}
+
 static gboolean
 is_on_record (CorralAgent *agent, const CorralVm *known)
 {
@@ -508,7 +532,9 @@ on_vm_added (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *a
         return;
     /* Only now its threads go on record: after a kill before this, the next start claims it again. */
     update_threads (agent, vm, known, born_here);
-    if (!on_record)
+    if (on_record)
+        gather (agent, vm, known, g_strcmp0 (vm->group, known->home_group) != 0);
+    else
         place_wished_vcpus (agent, vm);
     update_place (agent, vm);
 }
@@ -517,28 +543,13 @@ static void
 on_vm_changed (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *agent)
 {
     CorralAgentVm *vm = g_hash_table_lookup (agent->vms, known->name);
-    gboolean strays = FALSE;
-    GError *problem = NULL;
 
     if (vm == NULL) {
         on_vm_added (inventory, known, agent);
         return;
     }
     if (update_threads (agent, vm, known, TRUE)) {
-        for (guint i = 0; i < vm->threads->len; i++) {
-            CorralAgentThread *thread = g_ptr_array_index (vm->threads, i);
-
-            /* Plugged: it is where the source makes its vCPUs, which is not where the VM is now. */
-            if (thread->apart && wished_place (agent, vm->name, thread->vcpu) == NULL) {
-                thread->apart = FALSE;
-                strays = TRUE;
-            }
-        }
-        if (strays && vm->path != NULL) {
-            if (!move_vm (agent, vm, known, vm->path, &problem))
-                corral_agent_problem (agent, problem, NULL);
-            part_again (agent, vm, NULL);
-        }
+        gather (agent, vm, known, FALSE);
         place_wished_vcpus (agent, vm);
     }
     update_place (agent, vm);
@@ -705,8 +716,7 @@ corral_agent_rejoin_vcpu (CorralAgent *agent, CorralAgentVm *vm, const CorralVm 
     sample_all (agent, vm);
     if (at_home && known->home_group != NULL
             ? !corral_container_restore (agent->core, known->home_group, &described, error)
-            : !corral_container_attach (agent->core, vm->path, &described,
-                                        error))
+            : !corral_container_attach (agent->core, vm->path, &described, error))
         return FALSE;
     part_again (agent, vm, thread);
     update_place (agent, vm);
