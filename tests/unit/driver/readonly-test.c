@@ -23,6 +23,13 @@ make_payload (guint8 *payload, gsize size, const CorralWireDomain *dom, guint32 
     return size;
 }
 
+/* Where the numbers begin. */
+static gsize
+numbers_start (const CorralWireDomain *dom)
+{
+    return 4 + (strlen (dom->name) + 3) / 4 * 4 + sizeof dom->uuid + 4;
+}
+
 static gboolean
 is_event (int number)
 {
@@ -103,6 +110,44 @@ test_marked_ones_do (Fixture *fixture, gconstpointer data)
     }
 }
 
+static gboolean
+ends_it (int number)
+{
+    return number == CORRAL_PROC_CONNECT_CLOSE || number == CORRAL_PROC_DOMAIN_DESTROY ||
+           number == CORRAL_PROC_DOMAIN_DESTROY_FLAGS || number == CORRAL_PROC_DOMAIN_UNDEFINE ||
+           number == CORRAL_PROC_DOMAIN_UNDEFINE_FLAGS;
+}
+
+/* A real container, and then numbers that nobody should send: every call is answered, by a result
+ * or by an error, and the connection is as good as before. */
+static void
+test_odd_numbers (Fixture *fixture, gconstpointer data)
+{
+    static const guint32 odd[] = { 0,  1,   2,    3,          4,          7,
+                                   16, 128, 1024, 0x7fffffff, 0x80000000, 0xffffffff };
+    CorralWireText uri = { 0 };
+
+    for (int number = 1; number <= corral_rpc_procedure_last (); number++) {
+        if (is_event (number) || ends_it (number))
+            continue;
+        for (int round = 0; round < 40; round++) {
+            guint8 payload[256];
+            gsize size = make_payload (payload, sizeof payload, &fixture->prod, 0);
+            gsize at = numbers_start (&fixture->prod);
+
+            for (int i = 0; i < 8; i++, at += 4) {
+                guint32 word = GUINT32_TO_BE (odd[g_test_rand_int_range (0, G_N_ELEMENTS (odd))]);
+
+                memcpy (payload + at, &word, sizeof word);
+            }
+            wire_call_raw (fixture->client, number, payload, size);
+        }
+    }
+    assert_done (fixture->client, CORRAL_PROC_CONNECT_GET_URI, NULL, &uri);
+    g_assert_cmpstr (uri.text, ==, "corral:///system");
+    wire_free (CORRAL_PROC_CONNECT_GET_URI, &uri);
+}
+
 /* What a read-only client may do, it can. */
 static void
 test_reading (Fixture *fixture, gconstpointer data)
@@ -128,5 +173,6 @@ main (int argc, char **argv)
     ADD ("readonly/others-change-nothing", test_others_change_nothing);
     ADD ("readonly/marked-ones-do", test_marked_ones_do);
     ADD ("readonly/reading", test_reading);
+    ADD ("odd-numbers", test_odd_numbers);
     return g_test_run ();
 }
