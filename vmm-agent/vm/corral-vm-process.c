@@ -93,6 +93,7 @@ corral_vm_process_has_thread (pid_t pid, pid_t tid)
 }
 
 typedef struct {
+    int epoll_fd;
     int fd;
     pid_t pid;
     pid_t tid;
@@ -107,11 +108,14 @@ struct _CorralVmEnds {
     guint last_id;
 };
 
+/* To close the descriptor is not enough: while a process that was forked in between has a copy of it,
+ * it would go on being ready. */
 static void
 watch_free (gpointer data)
 {
     Watch *watch = data;
 
+    epoll_ctl (watch->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
     close (watch->fd);
     g_free (watch);
 }
@@ -166,9 +170,10 @@ corral_vm_ends_free (CorralVmEnds *ends)
       {
         g_source_destroy (ends->source);
         g_source_unref (ends->source);
-        close (ends->epoll_fd);
       }
     g_hash_table_unref (ends->watches);
+    if (ends->epoll_fd >= 0)
+        close (ends->epoll_fd);
     g_free (ends);
 }
 
@@ -185,6 +190,7 @@ corral_vm_ends_watch (CorralVmEnds *ends, pid_t pid, pid_t tid)
     if (fd < 0)
         return 0;
     watch = g_new0 (Watch, 1);
+    watch->epoll_fd = ends->epoll_fd;
     watch->fd = fd;
     watch->pid = pid;
     watch->tid = tid;

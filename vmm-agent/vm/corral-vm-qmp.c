@@ -137,9 +137,7 @@ disconnect (CorralVmQmp *qmp)
     if (qmp->cancel != NULL)
         g_cancellable_cancel (qmp->cancel);
     g_clear_object (&qmp->cancel);
-    if (qmp->connection != NULL)
-        g_socket_close (g_socket_connection_get_socket (qmp->connection), NULL);
-    g_clear_object (&qmp->connection);
+    g_clear_object (&qmp->connection); /* closed when the calls that were cancelled have returned */
     g_byte_array_set_size (qmp->input, 0);
     g_string_truncate (qmp->output, 0);
     qmp->writing = qmp->ready = FALSE;

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* VMs in a made-up state directory of libvirt, with no libvirtd. */
+#include "tests/unit/vm/vm-fixture.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HOME "machine/prod.partition/qemu-3-web1.libvirt-qemu"
+
+/* A status of web1, id 3, in /machine/prod. */
+static void
+write_status (VmFixture *f, pid_t pid, const char *state, const char *reason, const char *vcpus)
+{
+    g_autofree char *text = g_strdup_printf (
+        "<domstatus state='%s' reason='%s' pid='%d'><vcpus>%s</vcpus><domain id='3'>"
+        "<name>web1</name><uuid>00112233-4455-6677-8899-aabbccddeeff</uuid>"
+        "<resource><partition>/machine/prod</partition></resource></domain></domstatus>",
+        state, reason, (int) pid, vcpus);
+
+    vm_fixture_status (f, "web1", text);
+}
+
+static char *
+one_vcpu (int index, pid_t tid)
+{
+    return g_strdup_printf ("<vcpu id='%d' pid='%d'/>", index, (int) tid);
+}
+
+static const CorralVm *
+web1 (VmFixture *f)
+{
+    return corral_vm_inventory_lookup (f->inventory, "web1");
+}
+
+static void
+check_thread (const CorralVm *vm, guint at, pid_t tid, int index)
+{
+    const CorralThread *thread = &g_array_index (vm->threads, CorralThread, at);
+
+    g_assert_cmpuint (vm->threads->len, >, at);
+    g_assert_cmpint (thread->tid, ==, tid);
+    g_assert_cmpint (thread->role, ==, CORRAL_THREAD_VCPU);
+    g_assert_cmpint (thread->index, ==, index);
+}
+
+/* So many of what has been asked for by now has been done. */
+static void
+drain (void)
+{
+    for (int i = 0; i < 50; i++)
+        g_main_context_iteration (NULL, FALSE);
+}
+
+static void
+test_found_without_libvirtd (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid = vm_fixture_spawn (f, "web1.pid");
+    g_autofree char *vcpu = one_vcpu (0, pid);
+    g_autofree char *vcpus =
+        g_strdup_printf ("%s<vcpu id='1' pid='%d'/><vcpu id='2' pid='0'/>", vcpu, (int) getpid ());
+    g_autofree char *reason = NULL;
+    g_autoptr (GPtrArray) list = NULL;
+
+    write_status (f, pid, "running", "booted", vcpus);
+    vm_fixture_status (f, "other", "<broken");
+    vm_fixture_start (f, TRUE);
+    g_assert_false (corral_vm_inventory_is_settled (f->inventory));
+    vm_spin_until (corral_vm_inventory_is_settled (f->inventory));
+    g_assert_cmpstr (f->log->str, ==, "+s");
+    list = corral_vm_inventory_list (f->inventory);
+    g_assert_cmpuint (list->len, ==, 1);
+    g_assert_true (g_ptr_array_index (list, 0) == web1 (f));
+    g_assert_cmpint (web1 (f)->pid, ==, pid);
+    g_assert_cmpint (web1 (f)->state, ==, CORRAL_VM_RUNNING);
+    g_assert_cmpstr (web1 (f)->partition, ==, "/machine/prod");
+    g_assert_cmpuint (web1 (f)->uuid[1], ==, 0x11);
+    g_assert_null (web1 (f)->home_group);
+    /* the thread of another process, and number 0, are not believed */
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 1);
+    check_thread (web1 (f), 0, pid, 0);
+    g_assert_false (corral_vm_inventory_is_connected (f->inventory, &reason));
+    g_assert_nonnull (reason);
+}
+
+static void
+test_life (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid;
+
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (f->log->len == 1);
+    pid = vm_fixture_spawn (f, "web1.pid");
+    write_status (f, pid, "paused", "starting up", "");
+    write_status (f, pid, "paused", "starting up", "");
+    drain ();
+    g_assert_null (web1 (f));
+    write_status (f, pid, "running", "booted", "");
+    vm_spin_until (web1 (f) != NULL);
+    write_status (f, pid, "paused", "user", "");
+    vm_spin_until (web1 (f)->state == CORRAL_VM_PAUSED);
+    /* nothing new, and nothing that can be read */
+    write_status (f, pid, "paused", "user", "");
+    drain ();
+    vm_fixture_status (f, "web1", "<broken");
+    drain ();
+    g_assert_cmpstr (f->log->str, ==, "s+~");
+    g_assert_cmpint (web1 (f)->state, ==, CORRAL_VM_PAUSED);
+    vm_fixture_kill (f, pid);
+    vm_spin_until (web1 (f) == NULL);
+    /* It starts again; the old status names the old process. */
+    write_status (f, pid, "running", "booted", "");
+    pid = vm_fixture_spawn (f, "web1.pid");
+    drain ();
+    g_assert_null (web1 (f));
+    write_status (f, pid, "running", "booted", "");
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpint (web1 (f)->pid, ==, pid);
+    g_assert_cmpstr (f->log->str, ==, "s+~-+");
+}
+
+/* A VM that ends and starts again faster than we look is another VM. */
+static void
+test_replaced (VmFixture *f, gconstpointer unused)
+{
+    pid_t first = vm_fixture_spawn (f, "web1.pid"), second;
+
+    write_status (f, first, "running", "booted", "");
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (f->log->len == 2);
+    vm_fixture_kill (f, first);
+    second = vm_fixture_spawn (f, "web1.pid");
+    write_status (f, second, "running", "booted", "");
+    vm_spin_until (web1 (f) != NULL && web1 (f)->pid == second);
+    drain ();
+    g_assert_cmpstr (f->log->str, ==, "+s-+");
+}
+
+/* A pid file that is left over may hold the number of a process that has nothing to do with it. */
+static void
+test_stale_pid_file (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid = vm_fixture_spawn (f, NULL);
+    g_autofree char *text = g_strdup_printf ("%d\n", (int) pid);
+    g_autofree char *path = g_build_filename (f->state_dir, "web1.pid", NULL);
+
+    g_assert_true (g_file_set_contents (path, text, -1, NULL));
+    write_status (f, pid, "running", "booted", "");
+    vm_fixture_place (f, pid, "machine/prod.partition/qemu-4-web2.libvirt-qemu");
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (f->log->len == 1);
+    g_assert_cmpstr (f->log->str, ==, "s");
+    /* A libvirt that does not keep the file locked: its cgroup tells. */
+    vm_fixture_place (f, pid, HOME);
+    write_status (f, pid, "running", "booted", "");
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpstr (web1 (f)->home_group, ==, HOME);
+}
+
+static void
+test_directories_tell_threads (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid = vm_fixture_spawn (f, "web1.pid");
+    g_autofree char *vcpu = one_vcpu (0, pid);
+
+    vm_fixture_place (f, pid, HOME);
+    vm_fixture_sort (f, HOME, "vcpu5", pid);
+    vm_fixture_sort (f, HOME, "vcpu6", getpid ());
+    write_status (f, pid, "running", "booted", vcpu);
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpstr (web1 (f)->home_group, ==, HOME);
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 1);
+    check_thread (web1 (f), 0, pid, 5);
+    /* Where they name no vCPU, libvirt's list does. */
+    vm_fixture_sort (f, HOME, "vcpu5", 999999999);
+    corral_vm_inventory_refresh_threads (f->inventory, "web1");
+    check_thread (web1 (f), 0, pid, 0);
+    corral_vm_inventory_refresh_threads (f->inventory, "web1");
+    corral_vm_inventory_refresh_threads (f->inventory, "unknown");
+    drain ();
+    g_assert_cmpstr (f->log->str, ==, "+s~");
+}
+
+static void
+test_home_is_found_again (VmFixture *f, gconstpointer unused)
+{
+    const char *moved = "corral.partition/web1.corral";
+    pid_t pid = vm_fixture_spawn (f, "web1.pid");
+
+    vm_fixture_place (f, pid, HOME);
+    write_status (f, pid, "running", "booted", "");
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (web1 (f) != NULL);
+    /* moved by us: its home stays what it was */
+    vm_fixture_place (f, pid, moved);
+    vm_fixture_sort (f, moved, "vcpu0", pid);
+    corral_vm_inventory_refresh_threads (f->inventory, "web1");
+    g_assert_cmpstr (web1 (f)->home_group, ==, HOME);
+    check_thread (web1 (f), 0, pid, 0);
+    vm_fixture_stop (f);
+    /* after a restart of ours too */
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpstr (web1 (f)->home_group, ==, HOME);
+    vm_fixture_stop (f);
+    /* but not one that is not there */
+    g_autofree char *home = vm_fixture_path (f, "cg/" HOME);
+    g_autofree char *gone = vm_fixture_path (f, "cg/gone");
+    g_assert_cmpint (g_rename (home, gone), ==, 0);
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_null (web1 (f)->home_group);
+}
+
+static void
+test_state_dir_appears_later (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid;
+
+    g_assert_cmpint (g_rmdir (f->state_dir), ==, 0);
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (corral_vm_inventory_is_settled (f->inventory));
+    g_assert_cmpint (g_mkdir (f->state_dir, 0700), ==, 0);
+    pid = vm_fixture_spawn (f, "web1.pid");
+    write_status (f, pid, "running", "booted", "");
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpstr (f->log->str, ==, "s+");
+}
+
+static void
+test_no_source (VmFixture *f, gconstpointer unused)
+{
+    g_autofree char *reason = NULL;
+
+    vm_fixture_start (f, FALSE);
+    vm_spin_until (corral_vm_inventory_is_settled (f->inventory));
+    g_assert_cmpstr (f->log->str, ==, "s");
+    g_assert_false (corral_vm_inventory_is_connected (f->inventory, &reason));
+    g_assert_nonnull (reason);
+}
+
+static void
+add (const char *name, void (*test) (VmFixture *, gconstpointer))
+{
+    g_test_add (name, VmFixture, NULL, vm_fixture_set_up, test, vm_fixture_tear_down);
+}
+
+int
+main (int argc, char **argv)
+{
+    g_test_init (&argc, &argv, NULL);
+    add ("/vm/inventory/found-without-libvirtd", test_found_without_libvirtd);
+    add ("/vm/inventory/life", test_life);
+    add ("/vm/inventory/replaced", test_replaced);
+    add ("/vm/inventory/stale-pid-file", test_stale_pid_file);
+    add ("/vm/inventory/directories-tell-threads", test_directories_tell_threads);
+    add ("/vm/inventory/home-is-found-again", test_home_is_found_again);
+    add ("/vm/inventory/state-dir-appears-later", test_state_dir_appears_later);
+    add ("/vm/inventory/no-source", test_no_source);
+    return g_test_run ();
+}
