@@ -231,7 +231,8 @@ corral_agent_enter (CorralAgent *agent, CorralAgentEntry *entry, CorralDefinitio
     entry->shown.id = id;
     corral_agent_watch_entry (agent, entry);
     corral_agent_relink (agent);
-    corral_agent_emit_simple (agent, entry, CORRAL_EVENT_STARTED, NULL);
+    if (!agent->starting)
+        corral_agent_emit_simple (agent, entry, CORRAL_EVENT_STARTED, NULL);
     corral_agent_take_claimed (agent, entry);
     return TRUE;
 }

@@ -233,9 +233,9 @@ place_thread (CorralAgent *agent, CorralAgentVm *vm, CorralAgentThread *thread, 
         corral_agent_thread_move (agent, thread, inner);
 }
 
-/* Reads where the VM and its vCPUs are, and tells who has to know. */
+/* Reads where the VM and its vCPUs are, and unless @silent tells who has to know. */
 static void
-update_place (CorralAgent *agent, CorralAgentVm *vm)
+update_place_silently (CorralAgent *agent, CorralAgentVm *vm, gboolean silent)
 {
     const CorralVm *known = corral_vm_inventory_lookup (agent->inventory, vm->name);
     CorralAgentEntry *before = vm->inner;
@@ -248,12 +248,18 @@ update_place (CorralAgent *agent, CorralAgentVm *vm)
         place_thread (agent, vm, g_ptr_array_index (vm->threads, i), FALSE);
     watch_home (agent, vm, known);
     show_all_members (agent);
-    if (vm->inner == before)
+    if (vm->inner == before || silent)
         return;
     if (before != NULL)
         corral_agent_emit_simple (agent, before, CORRAL_EVENT_MEMBER_REMOVED, vm->name);
     if (vm->inner != NULL)
         corral_agent_emit_simple (agent, vm->inner, CORRAL_EVENT_MEMBER_ADDED, vm->name);
+}
+
+static void
+update_place (CorralAgent *agent, CorralAgentVm *vm)
+{
+    update_place_silently (agent, vm, FALSE);
 }
 
 static CorralAgentThread *
@@ -536,7 +542,8 @@ on_vm_added (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *a
         gather (agent, vm, known, g_strcmp0 (vm->group, known->home_group) != 0);
     else
         place_wished_vcpus (agent, vm);
-    update_place (agent, vm);
+    /* One on record has joined already, before our restart. */
+    update_place_silently (agent, vm, on_record);
 }
 
 static void

@@ -63,6 +63,7 @@ struct _CorralAgent {
     GHashTable *entries; /* name -> CorralAgentEntry */
     GHashTable *vms;     /* name -> CorralAgentVm */
     int proc_fd;
+    gboolean starting; /* what is found now was there before: no event */
     guint dirty_source;
 };
 

@@ -129,7 +129,12 @@ enter_found (CorralAgent *agent)
 gboolean
 corral_agent_read_definitions (CorralAgent *agent, GError **error)
 {
-    if (!read_configs (agent, error) || !read_lives (agent, error))
+    gboolean ok;
+
+    agent->starting = TRUE;
+    ok = read_configs (agent, error) && read_lives (agent, error);
+    agent->starting = FALSE;
+    if (!ok)
         return FALSE;
     enter_found (agent);
     return TRUE;

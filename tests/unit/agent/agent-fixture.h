@@ -44,7 +44,7 @@ void fixture_define_and_start (Fixture *f, const char *name, const char *path, c
 gboolean fixture_is_active (Fixture *f, const char *name);
 CorralContainerState fixture_kernel_state (Fixture *f, const char *path);
 FakeVm *fixture_vm (Fixture *f, guint n_vcpus);
-/* (transfer full): the container the kernel has a thread in, without f->top; "" for none below it */
+/* (transfer full): the container the kernel has a thread in, without f->top; "" for any other */
 char *fixture_place (Fixture *f, pid_t pid, pid_t tid);
 
 /* Compares what happened since the last call, and forgets it. */

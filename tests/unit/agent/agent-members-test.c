@@ -253,7 +253,7 @@ test_vcpu (Fixture *f, gconstpointer unused)
     g_assert_no_error (error);
     assert_place (f, vm, 1, "/vm");
     assert_members (f, "fast", "");
-    fixture_expect_events (f, "in:vm/web out:fast/web");
+    fixture_expect_events (f, "out:fast/web");
 }
 
 static void
@@ -403,7 +403,7 @@ test_vcpus (Fixture *f, gconstpointer unused)
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
 }
 
-/* --- usage -------------------------------------------------------------------------------------- */
+/* --- usage ------------------------------------------------------------------------------------ */
 
 static CorralAgentUsage
 usage_of (Fixture *f, const char *name)

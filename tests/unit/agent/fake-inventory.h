@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* An inventory that says what the test tells it to, about processes that are real. It stands in for
- * vmm-agent/vm in the agent's tests: libvirtd and QEMU cannot be made to change at a chosen moment. */
+ * vmm-agent/vm in the agent's tests: libvirtd and QEMU cannot be made to change when we want it. */
 #pragma once
 
 #include "vmm-agent/vm/corral-vm.h"

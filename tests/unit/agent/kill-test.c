@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* kill -9 at every step. A child makes one change under ptrace and is killed right before its nth system
- * call that writes anything, for n = 1, 2, ... until the change runs through. After each kill an agent is
- * started on what is left: it must complete the change or drop it, and nothing may be in between. */
+/* kill -9 at every step. A child makes one change under ptrace and is killed right before its nth
+ * system call that writes anything, for n = 1, 2, ... until the change runs through. After each kill
+ * an agent is started on what is left: it must complete the change or drop it, and nothing may be in
+ * between. */
 #include "tests/unit/agent/agent-fixture.h"
 #include "vmm-agent/agent/corral-store.h"
 
@@ -19,7 +20,7 @@
 
 typedef gboolean (*Change) (Fixture *f, FakeVm *vm, GError **error);
 
-/* --- the tracer --------------------------------------------------------------------------------- */
+/* --- the tracer ------------------------------------------------------------------------------- */
 
 static gboolean
 writes (const struct __ptrace_syscall_info *info)
@@ -98,7 +99,7 @@ child_main (Fixture *f, FakeVm *vm, Change change)
     _exit (ok ? 0 : 1);
 }
 
-/* --- what must hold afterwards ------------------------------------------------------------------ */
+/* --- what must hold afterwards ---------------------------------------------------------------- */
 
 static guint
 count_files (const char *folder)
@@ -197,7 +198,7 @@ test_kill (gconstpointer data)
     g_assert_cmpuint (step, >, 3);
 }
 
-/* --- the changes -------------------------------------------------------------------------------- */
+/* --- the changes ------------------------------------------------------------------------------ */
 
 static void
 prepare_nothing (Fixture *f)

@@ -128,7 +128,7 @@ test_invariants (void)
         counters[at].wait_ns += ran / 3;
         counters[at].guest_ns = counters[at].run_ns / TICK * TICK + TICK * (step % 2);
         total += ran + (guint64) g_rand_int_range (rand, 0, 1000);
-        /* The threads are read at another time than the total: sometimes ahead, sometimes not at all. */
+        /* The threads are read at another time than the total, and sometimes not at all. */
         if (g_rand_int_range (rand, 0, 3) != 0) {
             CorralUsageDelta delta = corral_usage_thread_sample (&threads[at], &counters[at]);
 
@@ -149,7 +149,7 @@ test_invariants (void)
     g_rand_free (rand);
 }
 
-/* --- the file ----------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 typedef struct {
     char *folder;
