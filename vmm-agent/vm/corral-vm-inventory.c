@@ -3,7 +3,7 @@
  *
  * The kernel is believed over everybody. A VM is there while its process is, whatever libvirtd says or
  * does not say: the end of a process comes from a pidfd. Threads are told apart by the vcpuN and
- * iothreadN directories they sit in (libvirt puts a vCPU there before it lets it run, and so do we);
+ * iothreadN directories they sit in (libvirt puts a vCPU there before it says that there is one);
  * only if those name no vCPU (libvirt without cgroups, a VM outside libvirt, or one moved as a whole)
  * is the source's own list used: libvirt's status, or what QEMU says over QMP. For a VM of QMP it is the
  * other way round, since nobody but we sorts its threads into directories. Either way a thread counts
@@ -73,15 +73,14 @@ threads_equal (const GArray *a, const GArray *b)
 {
     if (a->len != b->len)
         return FALSE;
-    for (guint i = 0; i < a->len; i++)
-      {
+    for (guint i = 0; i < a->len; i++) {
         const CorralThread *first = &g_array_index (a, CorralThread, i);
         const CorralThread *second = &g_array_index (b, CorralThread, i);
 
         if (first->tid != second->tid || first->role != second->role ||
             first->index != second->index)
             return FALSE;
-      }
+    }
     return TRUE;
 }
 
@@ -89,20 +88,18 @@ threads_equal (const GArray *a, const GArray *b)
 static void
 add_threads (GArray *threads, const GArray *more, pid_t pid)
 {
-    for (guint i = 0; more != NULL && i < more->len; i++)
-      {
+    for (guint i = 0; more != NULL && i < more->len; i++) {
         const CorralThread *thread = &g_array_index (more, CorralThread, i);
         gboolean known = thread->role == CORRAL_THREAD_EMULATOR;
 
-        for (guint j = 0; j < threads->len && !known; j++)
-          {
+        for (guint j = 0; j < threads->len && !known; j++) {
             const CorralThread *other = &g_array_index (threads, CorralThread, j);
 
             known = other->tid == thread->tid || compare_threads (other, thread) == 0;
-          }
+        }
         if (!known && corral_vm_process_has_thread (pid, thread->tid))
             g_array_append_val (threads, *thread);
-      }
+    }
 }
 
 static void
@@ -147,13 +144,12 @@ read_threads (CorralVmInventory *inventory, const Entry *entry)
         return threads;
     if (entry->vm.source == CORRAL_VM_QMP)
         add_threads (threads, entry->claims, process.pid);
-    if (!has_vcpu (threads))
-      {
+    if (!has_vcpu (threads)) {
         group = corral_vm_inventory_group_of (inventory, process.pid);
         add_group_threads (inventory, threads, group, process.pid);
         if (g_strcmp0 (group, entry->vm.home_group) != 0)
             add_group_threads (inventory, threads, entry->vm.home_group, process.pid);
-      }
+    }
     if (!has_vcpu (threads))
         add_threads (threads, entry->claims, process.pid);
     g_array_sort (threads, compare_threads);
@@ -169,16 +165,15 @@ watch_threads (CorralVmInventory *inventory, Entry *entry)
     GHashTableIter iter;
     gpointer tid, id;
 
-    for (guint i = 0; i < entry->vm.threads->len; i++)
-      {
+    for (guint i = 0; i < entry->vm.threads->len; i++) {
         const CorralThread *thread = &g_array_index (entry->vm.threads, CorralThread, i);
 
         tid = GINT_TO_POINTER (thread->tid);
         if (!g_hash_table_steal_extended (entry->thread_watches, tid, NULL, &id) || id == NULL)
-            id = GUINT_TO_POINTER (
-                corral_vm_ends_watch (inventory->ends, entry->vm.pid, thread->tid));
+            id = GUINT_TO_POINTER (corral_vm_ends_watch (inventory->ends, entry->vm.pid,
+                                                         thread->tid));
         g_hash_table_insert (watches, tid, id);
-      }
+    }
     g_hash_table_iter_init (&iter, entry->thread_watches);
     while (g_hash_table_iter_next (&iter, NULL, &id))
         corral_vm_ends_unwatch (inventory->ends, GPOINTER_TO_UINT (id));
@@ -266,12 +261,11 @@ add_entry (CorralVmInventory *inventory, const CorralVmFacts *facts)
     entry->thread_watches = g_hash_table_new (NULL, NULL);
     entry->end_watch = corral_vm_ends_watch (inventory->ends, entry->vm.pid, 0);
     /* The number is looked at once more now that the watch holds on to whatever has it. */
-    if (!corral_vm_process_is_alive (&facts->process))
-      {
+    if (!corral_vm_process_is_alive (&facts->process)) {
         corral_vm_ends_unwatch (inventory->ends, entry->end_watch);
         entry_free (entry);
         return;
-      }
+    }
     entry->vm.home_group = find_home (inventory, facts);
     g_hash_table_insert (inventory->entries, entry->vm.name, entry);
     update_threads (inventory, entry);
@@ -285,28 +279,24 @@ update_entry (CorralVmInventory *inventory, Entry *entry, const CorralVmFacts *f
 
     g_clear_pointer (&entry->claims, g_array_unref);
     entry->claims = facts->threads != NULL ? g_array_copy ((GArray *) facts->threads) : NULL;
-    if (memcmp (entry->vm.uuid, facts->uuid, sizeof entry->vm.uuid) != 0)
-      {
+    if (memcmp (entry->vm.uuid, facts->uuid, sizeof entry->vm.uuid) != 0) {
         memcpy (entry->vm.uuid, facts->uuid, sizeof entry->vm.uuid);
         changed = TRUE;
-      }
-    if (entry->vm.state != facts->state)
-      {
+    }
+    if (entry->vm.state != facts->state) {
         entry->vm.state = facts->state;
         changed = TRUE;
-      }
-    if (facts->partition != NULL && g_strcmp0 (entry->vm.partition, facts->partition) != 0)
-      {
+    }
+    if (facts->partition != NULL && g_strcmp0 (entry->vm.partition, facts->partition) != 0) {
         g_free (entry->vm.partition);
         entry->vm.partition = g_strdup (facts->partition);
         changed = TRUE;
-      }
+    }
     /* The VM may have been in no group yet when it was added. */
-    if (entry->vm.home_group == NULL)
-      {
+    if (entry->vm.home_group == NULL) {
         entry->vm.home_group = find_home (inventory, facts);
         changed |= entry->vm.home_group != NULL;
-      }
+    }
     return update_threads (inventory, entry) || changed;
 }
 
@@ -315,22 +305,19 @@ corral_vm_inventory_put (CorralVmInventory *inventory, const CorralVmFacts *fact
 {
     Entry *entry = g_hash_table_lookup (inventory->entries, facts->name);
 
-    if (entry != NULL && entry->vm.source == facts->source &&
-        entry->vm.pid == facts->process.pid &&
-        entry->vm.start_time == facts->process.start_time)
-      {
+    if (entry != NULL && entry->vm.source == facts->source && entry->vm.pid == facts->process.pid &&
+        entry->vm.start_time == facts->process.start_time) {
         if (update_entry (inventory, entry, facts))
             g_signal_emit (inventory, signals[CHANGED], 0, &entry->vm);
         return;
-      }
-    if (entry != NULL)
-      {
+    }
+    if (entry != NULL) {
         CorralVmProcess process = { entry->vm.pid, entry->vm.start_time };
 
         if (entry->vm.source != facts->source && corral_vm_process_is_alive (&process))
             return;
         remove_entry (inventory, entry);
-      }
+    }
     add_entry (inventory, facts);
 }
 
@@ -374,13 +361,12 @@ on_end (pid_t pid, pid_t tid, gpointer data)
         return;
     process.pid = pid;
     process.start_time = entry->vm.start_time;
-    if (tid != 0 && corral_vm_process_is_alive (&process))
-      {
+    if (tid != 0 && corral_vm_process_is_alive (&process)) {
         g_hash_table_remove (entry->thread_watches, GINT_TO_POINTER (tid));
         if (update_threads (inventory, entry))
             g_signal_emit (inventory, signals[CHANGED], 0, &entry->vm);
         return;
-      }
+    }
     name = g_strdup (entry->vm.name);
     remove_entry (inventory, entry);
     offer_again (inventory, name);
@@ -396,11 +382,10 @@ void
 corral_vm_inventory_source_read (CorralVmInventory *inventory)
 {
     g_return_if_fail (inventory->unread > 0);
-    if (--inventory->unread == 0)
-      {
+    if (--inventory->unread == 0) {
         inventory->settled = TRUE;
         g_signal_emit (inventory, signals[SETTLED], 0);
-      }
+    }
 }
 
 /* --- the object ------------------------------------------------------------------------------- */
@@ -470,12 +455,11 @@ corral_vm_inventory_new (CorralContainerCore *core, const CorralVmSettings *sett
     inventory->core = g_object_ref (core);
     inventory->libvirt_uri = g_strdup (settings->libvirt_uri);
     inventory->libvirt_state_dir = g_strdup (settings->libvirt_state_dir);
-    if (settings->qmp_sockets != NULL)
-      {
+    if (settings->qmp_sockets != NULL) {
         g_hash_table_iter_init (&iter, settings->qmp_sockets);
         while (g_hash_table_iter_next (&iter, &name, &path))
             g_hash_table_insert (inventory->qmp_sockets, g_strdup (name), g_strdup (path));
-      }
+    }
     return inventory;
 }
 
@@ -496,25 +480,23 @@ corral_vm_inventory_start (CorralVmInventory *inventory)
     inventory->ends = corral_vm_ends_new (on_end, inventory);
     inventory->notify = corral_vm_notify_new ();
     inventory->unread = g_hash_table_size (inventory->qmp_sockets);
-    if (inventory->libvirt_uri != NULL)
-      {
+    if (inventory->libvirt_uri != NULL) {
         inventory->unread++;
-        inventory->libvirt = corral_vm_libvirt_new (inventory, inventory->notify,
-                                                    inventory->libvirt_uri,
-                                                    inventory->libvirt_state_dir);
-      }
+        inventory->libvirt =
+            corral_vm_libvirt_new (inventory, inventory->notify, inventory->libvirt_uri,
+                                   inventory->libvirt_state_dir);
+    }
     g_hash_table_iter_init (&iter, inventory->qmp_sockets);
     while (g_hash_table_iter_next (&iter, &name, &path))
         g_hash_table_insert (inventory->qmps, g_strdup (name),
                              corral_vm_qmp_new (inventory, inventory->notify, name, path));
-    if (inventory->unread == 0)
-      {
+    if (inventory->unread == 0) {
         g_autoptr (GSource) idle = g_idle_source_new ();
 
         inventory->unread = 1;
         g_source_set_callback (idle, no_source, g_object_ref (inventory), g_object_unref);
         g_source_attach (idle, g_main_context_get_thread_default ());
-      }
+    }
 }
 
 gboolean

@@ -17,6 +17,8 @@
 
 #include <string.h>
 
+#define READ_AT_ONCE 4
+
 struct _CorralVmLibvirt {
     CorralVmInventory *inventory;
     CorralVmNotify *notify;
@@ -25,7 +27,7 @@ struct _CorralVmLibvirt {
     guint state_watch, socket_watch;
     GHashTable *pending; /* names to be read when the main loop is next idle */
     GSource *read_soon;
-    gboolean scan_pending;
+    gboolean scan_pending, scanned;
     gboolean is_read;
     gboolean connected;
     char *reason;
@@ -141,36 +143,50 @@ scan (CorralVmLibvirt *libvirt)
 
     if (directory == NULL)
         return FALSE;
-    while ((file = g_dir_read_name (directory)) != NULL)
-      {
+    while ((file = g_dir_read_name (directory)) != NULL) {
         char *name = name_of_file (file);
 
         if (name != NULL)
             g_hash_table_add (libvirt->pending, name);
-      }
+    }
     return TRUE;
 }
 
+static char *
+take_pending (CorralVmLibvirt *libvirt)
+{
+    GHashTableIter iter;
+    gpointer name;
+
+    g_hash_table_iter_init (&iter, libvirt->pending);
+    if (!g_hash_table_iter_next (&iter, &name, NULL))
+        return NULL;
+    g_hash_table_iter_steal (&iter);
+    return name;
+}
+
+/* A few at a time: when hundreds of VMs are read again, others have their turn in between. */
 static gboolean
 read_pending (gpointer data)
 {
     CorralVmLibvirt *libvirt = data;
     g_autoptr (CorralVmInventory) inventory = g_object_ref (libvirt->inventory);
-    g_autoptr (GHashTable) names = NULL;
-    gboolean scanned = FALSE;
-    GHashTableIter iter;
-    gpointer name;
 
-    g_clear_pointer (&libvirt->read_soon, g_source_unref);
-    if (libvirt->scan_pending)
-        scanned = scan (libvirt);
-    libvirt->scan_pending = FALSE;
-    names = g_steal_pointer (&libvirt->pending);
-    libvirt->pending = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-    g_hash_table_iter_init (&iter, names);
-    while (g_hash_table_iter_next (&iter, &name, NULL))
+    if (libvirt->scan_pending) {
+        libvirt->scan_pending = FALSE;
+        libvirt->scanned |= scan (libvirt);
+    }
+    for (int i = 0; i < READ_AT_ONCE; i++) {
+        g_autofree char *name = take_pending (libvirt);
+
+        if (name == NULL)
+            break;
         read_vm (libvirt, name);
-    if (scanned)
+    }
+    if (g_hash_table_size (libvirt->pending) > 0)
+        return G_SOURCE_CONTINUE;
+    g_clear_pointer (&libvirt->read_soon, g_source_unref);
+    if (libvirt->scanned)
         set_read (libvirt);
     return G_SOURCE_REMOVE;
 }
@@ -195,12 +211,11 @@ on_state_dir (const char *file, gpointer data)
     CorralVmLibvirt *libvirt = data;
     char *name;
 
-    if (file == NULL)
-      {
+    if (file == NULL) {
         libvirt->scan_pending = TRUE;
         read_soon (libvirt, NULL);
         return;
-      }
+    }
     name = name_of_file (file);
     if (name != NULL)
         read_soon (libvirt, name);
@@ -221,11 +236,10 @@ on_described (CorralVmLibvirt *libvirt, const CorralVmLinkReport *report)
     g_autoptr (CorralVmStatus) status = NULL;
 
     if (!corral_vm_status_parse (report->text, strlen (report->text), &status, NULL) ||
-        !g_str_equal (status->name, report->name))
-      {
+        !g_str_equal (status->name, report->name)) {
         put_bare (libvirt, report->name);
         return;
-      }
+    }
     status->state = report->state;
     status->starting = report->starting;
     put_status (libvirt, status);
@@ -236,20 +250,19 @@ on_link (const CorralVmLinkReport *report, gpointer data)
 {
     CorralVmLibvirt *libvirt = data;
 
-    switch (report->type)
-      {
-      case CORRAL_VM_LINK_CHANGED:
+    switch (report->type) {
+    case CORRAL_VM_LINK_CHANGED:
         if (corral_vm_status_name_is_valid (report->name))
             read_soon (libvirt, g_strdup (report->name));
         break;
-      case CORRAL_VM_LINK_METADATA:
+    case CORRAL_VM_LINK_METADATA:
         corral_vm_inventory_metadata (libvirt->inventory, report->name, report->text);
         break;
-      case CORRAL_VM_LINK_DESCRIBED:
+    case CORRAL_VM_LINK_DESCRIBED:
         on_described (libvirt, report);
         break;
-      case CORRAL_VM_LINK_UP:
-      case CORRAL_VM_LINK_DOWN:
+    case CORRAL_VM_LINK_UP:
+    case CORRAL_VM_LINK_DOWN:
         libvirt->connected = report->type == CORRAL_VM_LINK_UP;
         g_free (libvirt->reason);
         libvirt->reason = g_strdup (report->text);
@@ -260,7 +273,7 @@ on_link (const CorralVmLinkReport *report, gpointer data)
         if (!g_file_test (libvirt->state_dir, G_FILE_TEST_IS_DIR))
             set_read (libvirt);
         break;
-      }
+    }
 }
 
 /* libvirt's socket lies beside its state directory, unless the URI names another place. */
@@ -306,11 +319,10 @@ corral_vm_libvirt_free (CorralVmLibvirt *libvirt)
     corral_vm_link_free (libvirt->link);
     corral_vm_notify_remove (libvirt->notify, libvirt->state_watch);
     corral_vm_notify_remove (libvirt->notify, libvirt->socket_watch);
-    if (libvirt->read_soon != NULL)
-      {
+    if (libvirt->read_soon != NULL) {
         g_source_destroy (libvirt->read_soon);
         g_source_unref (libvirt->read_soon);
-      }
+    }
     g_hash_table_unref (libvirt->pending);
     g_free (libvirt->state_dir);
     g_free (libvirt->reason);

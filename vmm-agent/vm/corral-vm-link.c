@@ -167,19 +167,20 @@ session_open (CorralVmLink *link, Session *session)
         return FALSE;
     session->has_close =
         virConnectRegisterCloseCallback (connection, on_close, link_ref (link), link_unref) == 0;
-    if (!session->has_close)
-      {
+    if (!session->has_close) {
         link_unref (link);
         return FALSE;
-      }
-    session->lifecycle = virConnectDomainEventRegisterAny (
-        connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
-        link_ref (link), link_unref);
+    }
+    session->lifecycle =
+        virConnectDomainEventRegisterAny (connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                          VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle), link_ref (link),
+                                          link_unref);
     if (session->lifecycle < 0)
         link_unref (link);
-    session->metadata = virConnectDomainEventRegisterAny (
-        connection, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
-        VIR_DOMAIN_EVENT_CALLBACK (on_metadata), link_ref (link), link_unref);
+    session->metadata =
+        virConnectDomainEventRegisterAny (connection, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+                                          VIR_DOMAIN_EVENT_CALLBACK (on_metadata), link_ref (link),
+                                          link_unref);
     if (session->metadata < 0)
         link_unref (link);
     if (session->lifecycle < 0 || session->metadata < 0)
@@ -207,15 +208,14 @@ wait_for_main_loop (CorralVmLink *link)
     g_source_set_priority (source, G_PRIORITY_DEFAULT);
     g_source_set_callback (source, tell_left, link_ref (link), link_unref);
     g_source_attach (source, NULL);
-    while ((left = end - g_get_monotonic_time ()) > 0)
-      {
+    while ((left = end - g_get_monotonic_time ()) > 0) {
         g_autoptr (Order) order = g_async_queue_timeout_pop (link->orders, (guint64) left);
 
         if (order != NULL && order->type == ORDER_QUIT)
             link->quit = TRUE;
         if (order != NULL && order->type == ORDER_LEFT)
             break;
-      }
+    }
     g_source_destroy (source);
 }
 
@@ -238,16 +238,15 @@ static gboolean
 name_all (CorralVmLink *link, virConnectPtr connection)
 {
     virDomainPtr *domains = NULL;
-    int n_domains = virConnectListAllDomains (connection, &domains,
-                                              VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+    int n_domains =
+        virConnectListAllDomains (connection, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
 
     if (n_domains < 0)
         return FALSE;
-    for (int i = 0; i < n_domains; i++)
-      {
+    for (int i = 0; i < n_domains; i++) {
         post_simple (link, CORRAL_VM_LINK_CHANGED, virDomainGetName (domains[i]), NULL);
         virDomainFree (domains[i]);
-      }
+    }
     free (domains);
     return TRUE;
 }
@@ -278,8 +277,7 @@ describe (CorralVmLink *link, virConnectPtr connection, const char *name)
 static void
 serve (CorralVmLink *link, virConnectPtr connection)
 {
-    while (!link->quit)
-      {
+    while (!link->quit) {
         g_autoptr (Order) order = g_async_queue_pop (link->orders);
 
         if (order->type == ORDER_QUIT)
@@ -288,7 +286,7 @@ serve (CorralVmLink *link, virConnectPtr connection)
             return;
         else if (order->type == ORDER_DESCRIBE)
             describe (link, connection, order->name);
-      }
+    }
 }
 
 /* Until @delay_ms is over or somebody says that trying is worth it. */
@@ -298,15 +296,14 @@ wait_to_retry (CorralVmLink *link, guint delay_ms)
     gint64 end = g_get_monotonic_time () + (gint64) delay_ms * 1000;
     gint64 left;
 
-    while (!link->quit && (left = end - g_get_monotonic_time ()) > 0)
-      {
+    while (!link->quit && (left = end - g_get_monotonic_time ()) > 0) {
         g_autoptr (Order) order = g_async_queue_timeout_pop (link->orders, (guint64) left);
 
         if (order != NULL && order->type == ORDER_QUIT)
             link->quit = TRUE;
         if (order != NULL && order->type == ORDER_RETRY)
             return TRUE;
-      }
+    }
     return FALSE;
 }
 
@@ -316,26 +313,24 @@ run (gpointer data)
     CorralVmLink *link = data;
     guint delay_ms = RETRY_FIRST_MS;
 
-    while (!link->quit)
-      {
+    while (!link->quit) {
         Session session;
 
-        if (session_open (link, &session) && name_all (link, session.connection))
-          {
+        if (session_open (link, &session) && name_all (link, session.connection)) {
             delay_ms = RETRY_FIRST_MS;
             post_simple (link, CORRAL_VM_LINK_UP, NULL, NULL);
             serve (link, session.connection);
-            post_simple (link, CORRAL_VM_LINK_DOWN, NULL, "libvirtd has closed the connection, or no "
-                                                          "longer answers");
-          }
-        else
+            post_simple (link, CORRAL_VM_LINK_DOWN, NULL,
+                         "libvirtd has closed the connection, or no "
+                         "longer answers");
+        } else
             post_simple (link, CORRAL_VM_LINK_DOWN, NULL, virGetLastErrorMessage ());
         session_close (link, &session);
         if (wait_to_retry (link, delay_ms))
             delay_ms = RETRY_FIRST_MS;
         else
             delay_ms = MIN (delay_ms * 2, RETRY_MAX_MS);
-      }
+    }
     link_unref (link);
     return NULL;
 }
@@ -354,12 +349,11 @@ corral_vm_link_new (const char *uri, CorralVmLinkFunc func, gpointer data)
     static gsize once = 0;
     CorralVmLink *link = g_new0 (CorralVmLink, 1);
 
-    if (g_once_init_enter (&once))
-      {
+    if (g_once_init_enter (&once)) {
         virSetErrorFunc (NULL, print_nothing);
         gvir_event_register ();
         g_once_init_leave (&once, 1);
-      }
+    }
     g_atomic_ref_count_init (&link->refs);
     link->context = g_main_context_ref_thread_default ();
     link->func = func;

@@ -68,32 +68,29 @@ arm (CorralVmNotify *notify, Watch *watch)
 {
     int old_wd = watch->wd;
 
-    for (int try = 0; try < ARM_TRIES; try++)
-      {
+    for (int try = 0; try < ARM_TRIES; try++) {
         g_autofree char *at = g_strdup (watch->directory);
         g_autofree char *missing = NULL;
         int wd;
 
         while ((wd = inotify_add_watch (notify->fd, at, MASK)) < 0 && errno != ENOSPC &&
-               !g_str_equal (at, "/") && !g_str_equal (at, "."))
-          {
+               !g_str_equal (at, "/") && !g_str_equal (at, ".")) {
             g_free (missing);
             missing = at;
             at = g_path_get_dirname (missing);
-          }
-        if (wd != watch->wd)
-          {
+        }
+        if (wd != watch->wd) {
             int before = watch->wd;
 
             watch->wd = wd;
             if (before != old_wd)
                 drop_wd (notify, before);
-          }
+        }
         g_free (watch->watched);
         watch->watched = g_steal_pointer (&at);
         if (wd < 0 || missing == NULL || access (missing, F_OK) < 0)
             break;
-      }
+    }
     if (watch->wd != old_wd)
         drop_wd (notify, old_wd);
 }
@@ -101,13 +98,12 @@ arm (CorralVmNotify *notify, Watch *watch)
 static Watch *
 find_watch (CorralVmNotify *notify, guint id)
 {
-    for (guint i = 0; i < notify->watches->len; i++)
-      {
+    for (guint i = 0; i < notify->watches->len; i++) {
         Watch *watch = g_ptr_array_index (notify->watches, i);
 
         if (watch->id == id)
             return watch;
-      }
+    }
     return NULL;
 }
 
@@ -121,19 +117,16 @@ handle_event (CorralVmNotify *notify, const struct inotify_event *event, guint i
     if (watch == NULL || (!lost && watch->wd != event->wd))
         return;
     was_armed = watch_is_armed (watch);
-    if ((event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) != 0)
-      {
+    if ((event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) != 0) {
         if ((event->mask & IN_MOVE_SELF) == 0)
             watch->wd = -1; /* the kernel has dropped it */
         was_armed = FALSE;
-      }
-    if (!was_armed || lost)
-      {
+    }
+    if (!was_armed || lost) {
         arm (notify, watch);
         if (watch_is_armed (watch))
             watch->func (NULL, watch->data);
-      }
-    else if (event->len > 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0)
+    } else if (event->len > 0 && (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0)
         watch->func (event->name, watch->data);
 }
 
@@ -142,11 +135,10 @@ static gboolean
 on_inotify (int fd, GIOCondition condition, gpointer data)
 {
     CorralVmNotify *notify = data;
-    char buffer[16384] __attribute__ ((aligned (__alignof__ (struct inotify_event))));
+    char buffer[16384] __attribute__ ((aligned (__alignof__(struct inotify_event))));
     gssize length = read (fd, buffer, sizeof buffer);
 
-    for (gssize at = 0; at < length;)
-      {
+    for (gssize at = 0; at < length;) {
         const struct inotify_event *event = (const struct inotify_event *) (buffer + at);
         g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (guint));
 
@@ -155,7 +147,7 @@ on_inotify (int fd, GIOCondition condition, gpointer data)
         for (guint i = 0; i < ids->len; i++)
             handle_event (notify, event, g_array_index (ids, guint, i));
         at += (gssize) (sizeof *event + event->len);
-      }
+    }
     return G_SOURCE_CONTINUE;
 }
 
@@ -166,12 +158,11 @@ corral_vm_notify_new (void)
 
     notify->watches = g_ptr_array_new_with_free_func (watch_free);
     notify->fd = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
-    if (notify->fd >= 0)
-      {
+    if (notify->fd >= 0) {
         notify->source = g_unix_fd_source_new (notify->fd, G_IO_IN);
         g_source_set_callback (notify->source, G_SOURCE_FUNC (on_inotify), notify, NULL);
         g_source_attach (notify->source, g_main_context_get_thread_default ());
-      }
+    }
     return notify;
 }
 
@@ -180,12 +171,11 @@ corral_vm_notify_free (CorralVmNotify *notify)
 {
     if (notify == NULL)
         return;
-    if (notify->source != NULL)
-      {
+    if (notify->source != NULL) {
         g_source_destroy (notify->source);
         g_source_unref (notify->source);
         close (notify->fd);
-      }
+    }
     g_ptr_array_unref (notify->watches);
     g_free (notify);
 }

@@ -36,12 +36,11 @@ read_stat (const char *path, char *ret_state, guint64 *ret_start_time)
         return FALSE;
     at += 2;
     *ret_state = *at;
-    for (int field = 3; field < 22 && at != NULL; field++)
-      {
+    for (int field = 3; field < 22 && at != NULL; field++) {
         at = strchr (at, ' ');
         if (at != NULL)
             at++;
-      }
+    }
     if (at == NULL || !g_ascii_isdigit (*at))
         return FALSE;
     *ret_start_time = g_ascii_strtoull (at, NULL, 10);
@@ -128,8 +127,7 @@ on_ends (int fd, GIOCondition condition, gpointer data)
     int n_events;
 
     n_events = epoll_wait (fd, events, G_N_ELEMENTS (events), 0);
-    for (int i = 0; i < n_events; i++)
-      {
+    for (int i = 0; i < n_events; i++) {
         Watch *watch = g_hash_table_lookup (ends->watches, GUINT_TO_POINTER (events[i].data.u32));
         pid_t pid, tid;
 
@@ -139,7 +137,7 @@ on_ends (int fd, GIOCondition condition, gpointer data)
         tid = watch->tid;
         g_hash_table_remove (ends->watches, GUINT_TO_POINTER (events[i].data.u32));
         ends->func (pid, tid, ends->data);
-      }
+    }
     return G_SOURCE_CONTINUE;
 }
 
@@ -152,12 +150,11 @@ corral_vm_ends_new (CorralVmEndFunc func, gpointer data)
     ends->data = data;
     ends->watches = g_hash_table_new_full (NULL, NULL, NULL, watch_free);
     ends->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
-    if (ends->epoll_fd >= 0)
-      {
+    if (ends->epoll_fd >= 0) {
         ends->source = g_unix_fd_source_new (ends->epoll_fd, G_IO_IN);
         g_source_set_callback (ends->source, G_SOURCE_FUNC (on_ends), ends, NULL);
         g_source_attach (ends->source, g_main_context_get_thread_default ());
-      }
+    }
     return ends;
 }
 
@@ -166,11 +163,10 @@ corral_vm_ends_free (CorralVmEnds *ends)
 {
     if (ends == NULL)
         return;
-    if (ends->source != NULL)
-      {
+    if (ends->source != NULL) {
         g_source_destroy (ends->source);
         g_source_unref (ends->source);
-      }
+    }
     g_hash_table_unref (ends->watches);
     if (ends->epoll_fd >= 0)
         close (ends->epoll_fd);
@@ -199,11 +195,10 @@ corral_vm_ends_watch (CorralVmEnds *ends, pid_t pid, pid_t tid)
     while (ends->last_id == 0 ||
            g_hash_table_contains (ends->watches, GUINT_TO_POINTER (ends->last_id)));
     event.data.u32 = ends->last_id;
-    if (epoll_ctl (ends->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-      {
+    if (epoll_ctl (ends->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         watch_free (watch);
         return 0;
-      }
+    }
     g_hash_table_insert (ends->watches, GUINT_TO_POINTER (ends->last_id), watch);
     return ends->last_id;
 }

@@ -14,20 +14,17 @@ depth_is_bounded (const char *line, gsize length)
     gboolean in_string = FALSE;
     guint depth = 0;
 
-    for (gsize i = 0; i < length; i++)
-      {
+    for (gsize i = 0; i < length; i++) {
         if (in_string && line[i] == '\\')
             i++;
         else if (line[i] == '"')
             in_string = !in_string;
-        else if (!in_string && (line[i] == '{' || line[i] == '['))
-          {
+        else if (!in_string && (line[i] == '{' || line[i] == '[')) {
             if (++depth > CORRAL_VM_QMP_DEPTH_MAX)
                 return FALSE;
-          }
-        else if (!in_string && (line[i] == '}' || line[i] == ']') && depth > 0)
+        } else if (!in_string && (line[i] == '}' || line[i] == ']') && depth > 0)
             depth--;
-      }
+    }
     return TRUE;
 }
 
@@ -38,23 +35,20 @@ corral_vm_qmp_message_parse (const char *line, gsize length, JsonNode **ret_mess
     g_autoptr (GError) json_error = NULL;
     JsonNode *root = NULL;
 
-    if (length > CORRAL_VM_QMP_LINE_MAX || !depth_is_bounded (line, length))
-      {
+    if (length > CORRAL_VM_QMP_LINE_MAX || !depth_is_bounded (line, length)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot read a QMP message: longer than %d bytes, or nested deeper than %d",
                      CORRAL_VM_QMP_LINE_MAX, CORRAL_VM_QMP_DEPTH_MAX);
         return FALSE;
-      }
+    }
     if (g_utf8_validate_len (line, length, NULL) &&
         json_parser_load_from_data (parser, line, (gssize) length, &json_error))
         root = json_parser_get_root (parser);
-    if (root == NULL || !JSON_NODE_HOLDS_OBJECT (root))
-      {
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
-                     "cannot read a QMP message: %s",
+    if (root == NULL || !JSON_NODE_HOLDS_OBJECT (root)) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID, "cannot read a QMP message: %s",
                      json_error != NULL ? json_error->message : "it is no JSON object");
         return FALSE;
-      }
+    }
     *ret_message = json_node_copy (root);
     return TRUE;
 }
@@ -101,8 +95,7 @@ corral_vm_qmp_read_uuid (JsonNode *answer, guint8 *ret_uuid)
 
     if (text == NULL || !g_uuid_string_is_valid (text))
         return FALSE;
-    for (; *text != '\0' && at < 32; text++)
-      {
+    for (; *text != '\0' && at < 32; text++) {
         if (*text == '-')
             continue;
         if (at % 2 == 0)
@@ -110,7 +103,7 @@ corral_vm_qmp_read_uuid (JsonNode *answer, guint8 *ret_uuid)
         else
             uuid[at / 2] |= (guint8) g_ascii_xdigit_value (*text);
         at++;
-      }
+    }
     memcpy (ret_uuid, uuid, sizeof uuid);
     return TRUE;
 }
@@ -118,10 +111,11 @@ corral_vm_qmp_read_uuid (JsonNode *answer, guint8 *ret_uuid)
 CorralVmState
 corral_vm_qmp_read_state (JsonNode *answer)
 {
-    static const char *const paused[] = {
-        "paused", "suspended", "prelaunch", "inmigrate", "postmigrate", "finish-migrate",
-        "save-vm", "restore-vm", "debug", "io-error", "watchdog", "colo", NULL
-    };
+    static const char *const paused[] = { "paused",    "suspended",   "prelaunch",
+                                          "inmigrate", "postmigrate", "finish-migrate",
+                                          "save-vm",   "restore-vm",  "debug",
+                                          "io-error",  "watchdog",    "colo",
+                                          NULL };
     const char *status = string_member (answer, "status");
 
     if (g_strcmp0 (status, "running") == 0)
@@ -141,16 +135,16 @@ read_threads (JsonNode *answer, CorralThreadRole role, const char *index_name, G
         return;
     entries = json_node_get_array (answer);
     n_entries = MIN (json_array_get_length (entries), THREADS_MAX);
-    for (guint i = 0; i < n_entries; i++)
-      {
+    for (guint i = 0; i < n_entries; i++) {
         JsonNode *entry = json_array_get_element (entries, i);
         CorralThread thread = { .role = role, .index = (int) i };
 
         /* The entry's own thread-id: the one in its "props" is a topology's. */
         if (int_member (entry, "thread-id", 1, G_MAXINT, &thread.tid) &&
-            (index_name == NULL || int_member (entry, index_name, 0, THREADS_MAX - 1, &thread.index)))
+            (index_name == NULL ||
+             int_member (entry, index_name, 0, THREADS_MAX - 1, &thread.index)))
             g_array_append_val (threads, thread);
-      }
+    }
 }
 
 void

@@ -24,9 +24,8 @@
 #define READ_SIZE 65536
 
 typedef enum { QUERY_UUID, QUERY_STATUS, QUERY_CPUS, QUERY_IOTHREADS, N_QUERIES } Query;
-static const char *const query_names[N_QUERIES] = {
-    "query-uuid", "query-status", "query-cpus-fast", "query-iothreads"
-};
+static const char *const query_names[N_QUERIES] = { "query-uuid", "query-status", "query-cpus-fast",
+                                                    "query-iothreads" };
 
 struct _CorralVmQmp {
     CorralVmInventory *inventory;
@@ -154,11 +153,10 @@ lose (CorralVmQmp *qmp)
     if (g_get_monotonic_time () - qmp->connected_at > RETRY_MAX_MS * 1000)
         qmp->retry_ms = RETRY_FIRST_MS;
     disconnect (qmp);
-    if (alive)
-      {
+    if (alive) {
         retry_later (qmp);
         return;
-      }
+    }
     clear_source (&qmp->first_answer);
     qmp->have_facts = FALSE;
     corral_vm_inventory_check (qmp->inventory, qmp->name);
@@ -220,11 +218,10 @@ ask (CorralVmQmp *qmp, Query query)
 {
     if (!qmp->ready)
         return;
-    if (qmp->asked[query])
-      {
+    if (qmp->asked[query]) {
         qmp->ask_again[query] = TRUE;
         return;
-      }
+    }
     qmp->asked[query] = TRUE;
     g_string_append_printf (qmp->output, "{\"execute\":\"%s\",\"id\":%d}\n", query_names[query],
                             (int) query);
@@ -244,12 +241,13 @@ static void
 on_event (CorralVmQmp *qmp, const char *event)
 {
     static const char *const of_state[] = {
-        "STOP", "RESUME", "SUSPEND", "SUSPEND_DISK", "WAKEUP", "SHUTDOWN", "POWERDOWN", "RESET",
-        "GUEST_PANICKED", "MIGRATION", "BLOCK_IO_ERROR", "WATCHDOG", NULL
+        "STOP",           "RESUME",    "SUSPEND", "SUSPEND_DISK",   "WAKEUP",
+        "SHUTDOWN",       "POWERDOWN", "RESET",   "GUEST_PANICKED", "MIGRATION",
+        "BLOCK_IO_ERROR", "WATCHDOG",  NULL
     };
-    static const char *const of_threads[] = {
-        "DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR", "ACPI_DEVICE_OST", "RESUME", "RESET", NULL
-    };
+    static const char *const of_threads[] = { "DEVICE_DELETED",  "DEVICE_UNPLUG_GUEST_ERROR",
+                                              "ACPI_DEVICE_OST", "RESUME",
+                                              "RESET",           NULL };
 
     if (g_strv_contains (of_state, event))
         ask (qmp, QUERY_STATUS);
@@ -261,31 +259,29 @@ static void
 on_answer (CorralVmQmp *qmp, Query query, JsonNode *answer)
 {
     g_return_if_fail (query < N_QUERIES);
-    switch (query)
-      {
-      case QUERY_UUID:
+    switch (query) {
+    case QUERY_UUID:
         corral_vm_qmp_read_uuid (answer, qmp->uuid);
         break;
-      case QUERY_STATUS:
+    case QUERY_STATUS:
         qmp->state = corral_vm_qmp_read_state (answer);
         break;
-      case QUERY_CPUS:
+    case QUERY_CPUS:
         g_array_set_size (qmp->vcpus, 0);
         corral_vm_qmp_read_vcpus (answer, qmp->vcpus);
         break;
-      case QUERY_IOTHREADS:
+    case QUERY_IOTHREADS:
         g_array_set_size (qmp->iothreads, 0);
         corral_vm_qmp_read_iothreads (answer, qmp->iothreads);
         break;
-      case N_QUERIES:
+    case N_QUERIES:
         g_assert_not_reached ();
-      }
+    }
     qmp->asked[query] = FALSE;
-    if (qmp->ask_again[query])
-      {
+    if (qmp->ask_again[query]) {
         qmp->ask_again[query] = FALSE;
         ask (qmp, query);
-      }
+    }
     /* The last of the first round; each later one is news. */
     if (qmp->have_facts || query == QUERY_IOTHREADS)
         report (qmp);
@@ -298,31 +294,28 @@ on_message (CorralVmQmp *qmp, JsonNode *message)
     JsonObject *object = json_node_get_object (message);
     JsonNode *event = json_object_get_member (object, "event");
     JsonNode *id = json_object_get_member (object, "id");
-    gboolean answered = json_object_has_member (object, "return") ||
-                        json_object_has_member (object, "error");
+    gboolean answered =
+        json_object_has_member (object, "return") || json_object_has_member (object, "error");
 
-    if (json_object_has_member (object, "QMP"))
-      {
+    if (json_object_has_member (object, "QMP")) {
         if (qmp->ready)
             return FALSE;
         g_string_append (qmp->output, "{\"execute\":\"qmp_capabilities\",\"id\":-1}\n");
         send_output (qmp);
         return TRUE;
-      }
-    if (event != NULL && json_node_get_value_type (event) == G_TYPE_STRING)
-      {
+    }
+    if (event != NULL && json_node_get_value_type (event) == G_TYPE_STRING) {
         on_event (qmp, json_node_get_string (event));
         return TRUE;
-      }
+    }
     if (!answered || id == NULL || json_node_get_value_type (id) != G_TYPE_INT64)
         return FALSE;
-    if (json_node_get_int (id) == -1 && !qmp->ready && json_object_has_member (object, "return"))
-      {
+    if (json_node_get_int (id) == -1 && !qmp->ready && json_object_has_member (object, "return")) {
         qmp->ready = TRUE;
         for (int query = 0; query < N_QUERIES; query++)
             ask (qmp, (Query) query);
         return TRUE;
-      }
+    }
     if (json_node_get_int (id) < 0 || json_node_get_int (id) >= N_QUERIES ||
         !qmp->asked[json_node_get_int (id)])
         return FALSE;
@@ -336,8 +329,7 @@ take_lines (CorralVmQmp *qmp)
     guint8 *end;
 
     while (qmp->input->len > 0 &&
-           (end = memchr (qmp->input->data, '\n', qmp->input->len)) != NULL)
-      {
+           (end = memchr (qmp->input->data, '\n', qmp->input->len)) != NULL) {
         gsize length = (gsize) (end - qmp->input->data);
         g_autoptr (JsonNode) message = NULL;
 
@@ -346,7 +338,7 @@ take_lines (CorralVmQmp *qmp)
         g_byte_array_remove_range (qmp->input, 0, (guint) length + 1);
         if (!on_message (qmp, message))
             return FALSE;
-      }
+    }
     return qmp->input->len <= CORRAL_VM_QMP_LINE_MAX;
 }
 
@@ -432,24 +424,21 @@ on_connected (GObject *client, GAsyncResult *result, gpointer data)
     if (is_cancelled (error))
         return;
     inventory = g_object_ref (qmp->inventory);
-    if (connection == NULL)
-      {
+    if (connection == NULL) {
         on_connect_failed (qmp, error);
         return;
-      }
+    }
     qmp->connection = g_steal_pointer (&connection);
     qmp->refused = 0;
     qmp->connected_at = g_get_monotonic_time ();
-    if (!find_peer (qmp->connection, &process))
-      {
+    if (!find_peer (qmp->connection, &process)) {
         /* The one who made the socket is no more; QEMU's parent, if it makes itself a daemon. */
         disconnect (qmp);
         set_read (qmp);
         retry_later (qmp);
         return;
-      }
-    if (process.pid != qmp->process.pid || process.start_time != qmp->process.start_time)
-      {
+    }
+    if (process.pid != qmp->process.pid || process.start_time != qmp->process.start_time) {
         qmp->process = process;
         qmp->have_facts = FALSE;
         qmp->state = CORRAL_VM_OTHER;
@@ -457,7 +446,7 @@ on_connected (GObject *client, GAsyncResult *result, gpointer data)
         g_array_set_size (qmp->vcpus, 0);
         g_array_set_size (qmp->iothreads, 0);
         set_timer (qmp, &qmp->first_answer, FIRST_ANSWER_MS, on_no_answer);
-      }
+    }
     read_more (qmp);
 }
 
@@ -471,8 +460,8 @@ connect_to (CorralVmQmp *qmp)
     clear_source (&qmp->retry);
     qmp->cancel = g_cancellable_new ();
     g_socket_client_set_enable_proxy (client, FALSE);
-    g_socket_client_connect_async (client, G_SOCKET_CONNECTABLE (address), qmp->cancel, on_connected,
-                                   qmp);
+    g_socket_client_connect_async (client, G_SOCKET_CONNECTABLE (address), qmp->cancel,
+                                   on_connected, qmp);
 }
 
 /* --- life --------------------------------------------------------------------------------------- */

@@ -14,9 +14,11 @@ typedef struct {
     CorralVmState state;
     guint8 uuid[16];
     CorralVmProcess process;
-    const char *partition;  /* (nullable) */
-    const char *home_group; /* (nullable): where the source would have put it; used if it is there */
-    const GArray *threads;  /* (nullable): of CorralThread; what the source last heard, maybe stale */
+    const char *partition; /* (nullable) */
+    const char
+        *home_group; /* (nullable): where the source would have put it; used if it is there */
+    const GArray
+        *threads; /* (nullable): of CorralThread; what the source last heard, maybe stale */
 } CorralVmFacts;
 
 /* A VM was read: adds it, changes it, or replaces one of that name whose process was another.

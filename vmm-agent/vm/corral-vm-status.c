@@ -43,7 +43,8 @@ gboolean
 corral_vm_status_name_is_valid (const char *name)
 {
     return *name != '\0' && strlen (name) < 250 && strchr (name, '/') == NULL &&
-           !g_str_equal (name, ".") && !g_str_equal (name, "..") && g_utf8_validate (name, -1, NULL);
+           !g_str_equal (name, ".") && !g_str_equal (name, "..") &&
+           g_utf8_validate (name, -1, NULL);
 }
 
 /* --- XML -------------------------------------------------------------------------------------- */
@@ -81,17 +82,17 @@ parse_uuid (const char *text, guint8 *ret_uuid)
 {
     gsize digits = 0;
 
-    for (const char *at = text; *at != '\0'; at++)
-      {
+    for (const char *at = text; *at != '\0'; at++) {
         int digit = g_ascii_xdigit_value (*at);
 
         if (*at == '-' || g_ascii_isspace (*at))
             continue;
         if (digit < 0 || digits == 32)
             return FALSE;
-        ret_uuid[digits / 2] = (guint8) (digits % 2 == 0 ? digit << 4 : ret_uuid[digits / 2] | digit);
+        ret_uuid[digits / 2] =
+            (guint8) (digits % 2 == 0 ? digit << 4 : ret_uuid[digits / 2] | digit);
         digits++;
-      }
+    }
     return digits == 32;
 }
 
@@ -115,8 +116,7 @@ read_domain (xmlNode *domain, CorralVmStatus *status)
 static void
 read_vcpus (xmlNode *vcpus, CorralVmStatus *status)
 {
-    for (xmlNode *node = vcpus != NULL ? vcpus->children : NULL; node != NULL; node = node->next)
-      {
+    for (xmlNode *node = vcpus != NULL ? vcpus->children : NULL; node != NULL; node = node->next) {
         CorralThread thread = { .role = CORRAL_THREAD_VCPU };
         gint64 index, tid;
 
@@ -127,7 +127,7 @@ read_vcpus (xmlNode *vcpus, CorralVmStatus *status)
         thread.index = (int) index;
         thread.tid = (pid_t) tid;
         g_array_append_val (status->vcpus, thread);
-      }
+    }
 }
 
 static void
@@ -142,8 +142,8 @@ read_state (xmlNode *root, CorralVmStatus *status)
     else if (g_strcmp0 ((char *) state, "paused") == 0 ||
              g_strcmp0 ((char *) state, "pmsuspended") == 0)
         status->state = CORRAL_VM_PAUSED;
-    status->starting = status->state == CORRAL_VM_PAUSED &&
-                       g_strcmp0 ((char *) reason, "starting up") == 0;
+    status->starting =
+        status->state == CORRAL_VM_PAUSED && g_strcmp0 ((char *) reason, "starting up") == 0;
 }
 
 gboolean
@@ -162,24 +162,22 @@ corral_vm_status_parse (const char *xml, gsize length, CorralVmStatus **ret_stat
     status->id = -1;
     status->vcpus = g_array_new (FALSE, FALSE, sizeof (CorralThread));
     domain = root;
-    if (root != NULL && g_str_equal ((const char *) root->name, "domstatus"))
-      {
+    if (root != NULL && g_str_equal ((const char *) root->name, "domstatus")) {
         domain = child (root, "domain");
         if (int_attribute (root, "pid", 1, G_MAXINT, &pid))
             status->pid = (pid_t) pid;
         read_state (root, status);
         read_vcpus (child (root, "vcpus"), status);
-      }
+    }
     if (domain != NULL && g_str_equal ((const char *) domain->name, "domain"))
         read_domain (domain, status);
-    if (status->name == NULL || !corral_vm_status_name_is_valid (status->name))
-      {
+    if (status->name == NULL || !corral_vm_status_name_is_valid (status->name)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_XML,
                      "cannot read a domain's status: the document of %" G_GSIZE_FORMAT
                      " bytes is not well-formed, or no <domstatus> with a domain's name",
                      length);
         return FALSE;
-      }
+    }
     *ret_status = g_steal_pointer (&status);
     return TRUE;
 }
@@ -199,12 +197,12 @@ open_file (const char *directory, const char *name, const char *suffix, off_t *r
         errno = EINVAL;
     else
         fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd >= 0 && (fstat (fd, &info) < 0 || !S_ISREG (info.st_mode) || info.st_size > STATUS_MAX))
-      {
+    if (fd >= 0 &&
+        (fstat (fd, &info) < 0 || !S_ISREG (info.st_mode) || info.st_size > STATUS_MAX)) {
         close (fd);
         fd = -1;
         errno = EINVAL;
-      }
+    }
     if (fd < 0)
         g_set_error (error, CORRAL_ERROR,
                      errno == ENOENT ? CORRAL_ERROR_NOT_FOUND : CORRAL_ERROR_IO,
@@ -234,13 +232,12 @@ corral_vm_status_read (const char *directory, const char *name, CorralVmStatus *
     close (fd);
     if (!corral_vm_status_parse (text, length, &status, error))
         return FALSE;
-    if (!g_str_equal (status->name, name))
-      {
+    if (!g_str_equal (status->name, name)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_XML,
                      "cannot use \"%s/%s.xml\": it is of another domain, \"%s\"", directory, name,
                      status->name);
         return FALSE;
-      }
+    }
     *ret_status = g_steal_pointer (&status);
     return TRUE;
 }
@@ -261,12 +258,11 @@ corral_vm_status_read_pid (const char *directory, const char *name, pid_t *ret_p
     if (read (fd, text, sizeof text - 1) < 0 || fcntl (fd, F_GETLK, &lock) < 0)
         lock.l_type = F_UNLCK;
     close (fd);
-    if (!g_ascii_string_to_signed (g_strstrip (text), 10, 1, G_MAXINT, &pid, NULL))
-      {
+    if (!g_ascii_string_to_signed (g_strstrip (text), 10, 1, G_MAXINT, &pid, NULL)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO,
                      "cannot read \"%s/%s.pid\": it holds no process number", directory, name);
         return FALSE;
-      }
+    }
     *ret_pid = (pid_t) pid;
     *ret_locked = lock.l_type != F_UNLCK && lock.l_pid == (pid_t) pid;
     return TRUE;
@@ -281,20 +277,16 @@ append_machine_name (GString *group, gsize start, const char *name)
 {
     gboolean after_mark = TRUE;
 
-    for (; *name != '\0' && group->len - start < MACHINE_NAME_MAX; name++)
-      {
-        if (*name == '.' || *name == '-')
-          {
+    for (; *name != '\0' && group->len - start < MACHINE_NAME_MAX; name++) {
+        if (*name == '.' || *name == '-') {
             if (!after_mark)
                 g_string_append_c (group, *name);
             after_mark = TRUE;
-          }
-        else if (g_ascii_isalnum (*name))
-          {
+        } else if (g_ascii_isalnum (*name)) {
             g_string_append_c (group, *name);
             after_mark = FALSE;
-          }
-      }
+        }
+    }
     while (group->len > start && strchr ("-.", group->str[group->len - 1]) != NULL)
         g_string_truncate (group, group->len - 1);
 }
@@ -309,11 +301,10 @@ corral_vm_status_group (const char *partition, int id, const char *name)
     if (*partition != '/')
         return NULL;
     parts = g_strsplit (partition + 1, "/", -1);
-    for (guint i = 0; parts[i] != NULL; i++)
-      {
-        gboolean special = i == 0 && (g_str_equal (parts[i], "machine") ||
-                                      g_str_equal (parts[i], "system") ||
-                                      g_str_equal (parts[i], "user"));
+    for (guint i = 0; parts[i] != NULL; i++) {
+        gboolean special =
+            i == 0 && (g_str_equal (parts[i], "machine") || g_str_equal (parts[i], "system") ||
+                       g_str_equal (parts[i], "user"));
 
         if (*parts[i] == '\0')
             continue;
@@ -323,7 +314,7 @@ corral_vm_status_group (const char *partition, int id, const char *name)
         if (!special && strchr (parts[i], '.') == NULL)
             g_string_append (group, ".partition");
         g_string_append_c (group, '/');
-      }
+    }
     start = group->len;
     g_string_append_printf (group, "qemu-%d-", id);
     append_machine_name (group, start, name);

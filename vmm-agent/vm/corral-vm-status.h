@@ -33,8 +33,7 @@ gboolean corral_vm_status_read (const char *directory, const char *name,
 /* Reads @directory/@name.pid. @ret_locked tells whether that very process holds the file locked, which
  * only the one that libvirt started does; a stale file may hold another process' number. */
 gboolean corral_vm_status_read_pid (const char *directory, const char *name, pid_t *ret_pid,
-                                    gboolean *ret_locked, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                    gboolean *ret_locked, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Whether @name can be that of a domain: a file name. */
 gboolean corral_vm_status_name_is_valid (const char *name);

@@ -20,17 +20,20 @@ typedef enum {
 
 /* One running VM. Values are replaced as a whole; a pointer is good until the next signal. */
 typedef struct {
-    char *name;              /* libvirt's domain name, or the name given in the settings; unique */
-    guint8 uuid[16];         /* all zero where unknown */
+    char *name;      /* libvirt's domain name, or the name given in the settings; unique */
+    guint8 uuid[16]; /* all zero where unknown */
     CorralVmSource source;
     CorralVmState state;
     pid_t pid;
-    guint64 start_time;      /* field 22 of /proc/PID/stat: with @pid it names the process for good */
-    char *partition;         /* (nullable): the live <resource><partition>, its home */
-    char *home_group;        /* (nullable): the group directory its source made for it, relative to a
-                              * hierarchy's root, as corral_container_of_process() writes it */
-    GArray *threads;         /* of CorralThread: every vCPU and I/O thread that exists in the kernel now,
-                              * sorted by role and index. Never from thread names */
+    guint64 start_time; /* field 22 of /proc/PID/stat: with @pid it names the process for good */
+    char *partition;    /* (nullable): the live <resource><partition>, its home */
+    /* (nullable): the group directory its source made for it, relative to a hierarchy's root, as
+     * corral_container_of_process() writes it. It stays the same when the VM is moved. NULL while the
+     * VM is in no group; one that is made later is a "vm-changed". */
+    char *home_group;
+    /* Of CorralThread: every vCPU and I/O thread that exists in the kernel now, sorted by role and
+     * index. Never from thread names. */
+    GArray *threads;
 } CorralVm;
 
 #define CORRAL_TYPE_VM_INVENTORY (corral_vm_inventory_get_type ())
@@ -38,7 +41,7 @@ G_DECLARE_FINAL_TYPE (CorralVmInventory, corral_vm_inventory, CORRAL, VM_INVENTO
 
 typedef struct {
     const char *libvirt_uri;       /* (nullable): NULL: no libvirt. "qemu:///system" */
-    const char *libvirt_state_dir; /* where libvirt keeps NAME.pid and NAME.xml: "/run/libvirt/qemu" */
+    const char *libvirt_state_dir; /* where NAME.pid and NAME.xml are: "/run/libvirt/qemu" */
     GHashTable *qmp_sockets;       /* (nullable): VM name -> path of a QMP socket of ours alone */
 } CorralVmSettings;
 
@@ -65,8 +68,10 @@ const CorralVm *corral_vm_inventory_lookup (CorralVmInventory *inventory, const 
 void corral_vm_inventory_refresh_threads (CorralVmInventory *inventory, const char *name);
 
 /* Signals, each with the const CorralVm *:
- *   "vm-added"    it runs now (its QEMU exists; its first instruction may or may not have run)
- *   "vm-changed"  its state, its partition, or its threads
+ *   "vm-added"    it runs now, and libvirt is done with its start: before that, libvirt still sorts
+ *                 its threads into cgroups, and the start would fail if they were moved. One of QMP
+ *                 comes with its threads, or after a second without, if QEMU does not answer
+ *   "vm-changed"  its state, its partition, its home or its threads
  *   "vm-removed"  its process has ended (the pointer is still good during the signal)
  *   "settled"     (no argument) is_settled() has become true
  *   "vm-metadata" (const char *name, const char *uri) libvirt's metadata of it changed */

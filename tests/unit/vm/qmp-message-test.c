@@ -81,13 +81,13 @@ static void
 test_others (void)
 {
     g_autoptr (GArray) threads = g_array_new (FALSE, FALSE, sizeof (CorralThread));
-    g_autoptr (JsonNode) message = parse (
-        "{\"io\": [{\"id\": \"a\", \"thread-id\": 5}, {\"id\": \"b\", \"thread-id\": 6}],"
-        " \"run\": {\"status\": \"running\", \"running\": true},"
-        " \"wait\": {\"status\": \"prelaunch\"}, \"end\": {\"status\": \"shutdown\"},"
-        " \"odd\": {\"status\": 5},"
-        " \"id\": {\"UUID\": \"00112233-4455-6677-8899-aabbccddeeff\"},"
-        " \"bad\": {\"UUID\": \"00112233\"}}");
+    g_autoptr (JsonNode) message =
+        parse ("{\"io\": [{\"id\": \"a\", \"thread-id\": 5}, {\"id\": \"b\", \"thread-id\": 6}],"
+               " \"run\": {\"status\": \"running\", \"running\": true},"
+               " \"wait\": {\"status\": \"prelaunch\"}, \"end\": {\"status\": \"shutdown\"},"
+               " \"odd\": {\"status\": 5},"
+               " \"id\": {\"UUID\": \"00112233-4455-6677-8899-aabbccddeeff\"},"
+               " \"bad\": {\"UUID\": \"00112233\"}}");
     JsonObject *object = json_node_get_object (message);
     guint8 uuid[16] = { 0 };
 

@@ -18,8 +18,8 @@ typedef struct {
     GSocketService *service;
     GPtrArray *connections;
     guint n_connections;
-    const char *greeting;     /* what each new client gets; "" nothing */
-    const char *cpus_answer;  /* (nullable): instead of the true one */
+    const char *greeting;    /* what each new client gets; "" nothing */
+    const char *cpus_answer; /* (nullable): instead of the true one */
     const char *state;
     guint n_queries;
     gboolean hangs; /* after the greeting */
@@ -30,7 +30,8 @@ say (Server *s, guint at, const char *text, gsize length)
 {
     GIOStream *stream = g_ptr_array_index (s->connections, at);
 
-    g_output_stream_write_all (g_io_stream_get_output_stream (stream), text, length, NULL, NULL, NULL);
+    g_output_stream_write_all (g_io_stream_get_output_stream (stream), text, length, NULL, NULL,
+                               NULL);
 }
 
 static void
@@ -49,24 +50,19 @@ answer_to (Server *s, const char *line)
     s->n_queries++;
     if (strstr (line, "query-cpus-fast") != NULL && s->cpus_answer != NULL)
         return g_strdup (s->cpus_answer);
-    if (strstr (line, "query-cpus-fast") != NULL)
-      {
+    if (strstr (line, "query-cpus-fast") != NULL) {
         g_free (value);
         value = g_strdup_printf (
             "[{\"thread-id\": %d, \"cpu-index\": 4, \"props\": {\"thread-id\": 0}},"
             " {\"thread-id\": 1, \"cpu-index\": 5}, {\"thread-id\": 0, \"cpu-index\": 6}]",
             (int) getpid ());
-      }
-    else if (strstr (line, "query-status") != NULL)
-      {
+    } else if (strstr (line, "query-status") != NULL) {
         g_free (value);
         value = g_strdup_printf ("{\"status\": \"%s\"}", s->state);
-      }
-    else if (strstr (line, "query-iothreads") != NULL)
-      {
+    } else if (strstr (line, "query-iothreads") != NULL) {
         g_free (value);
         value = g_strdup ("[]");
-      }
+    }
     return g_strdup_printf ("{\"return\": %s, \"id\": %d}\r\n", value, number);
 }
 
@@ -178,7 +174,8 @@ test_read (Server *s, gconstpointer unused)
     g_assert_cmpint (thread->role, ==, CORRAL_THREAD_VCPU);
     /* an event says only that it is time to ask */
     s->state = "paused";
-    say_last (s, "{\"event\": \"STOP\", \"timestamp\": {}, \"data\": {}}\r\n{\"event\": \"X\"}\r\n");
+    say_last (s,
+              "{\"event\": \"STOP\", \"timestamp\": {}, \"data\": {}}\r\n{\"event\": \"X\"}\r\n");
     vm_spin_until (vm (s)->state == CORRAL_VM_PAUSED);
     g_assert_cmpuint (s->n_connections, ==, 1);
 }
@@ -210,13 +207,12 @@ check_dropped (Server *s, const char *text, gsize length)
     gsize sent = 0;
 
     g_socket_set_blocking (socket, FALSE);
-    while (sent < length && s->n_connections == n_connections)
-      {
+    while (sent < length && s->n_connections == n_connections) {
         gssize got = g_socket_send (socket, text + sent, length - sent, NULL, NULL);
 
         sent += (gsize) MAX (got, 0);
         g_main_context_iteration (NULL, FALSE);
-      }
+    }
     vm_spin_until (s->n_connections > n_connections);
     vm_spin_until (vm (s) != NULL && vm (s)->threads->len == 1);
     g_assert_null (strchr (s->vm.log->str, '-'));
@@ -272,7 +268,8 @@ test_hangs (Server *s, gconstpointer greeting)
 static void
 test_strange_answers (Server *s, gconstpointer unused)
 {
-    s->cpus_answer = "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}, \"id\": 2}\r\n";
+    s->cpus_answer =
+        "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}, \"id\": 2}\r\n";
     listen_on (s);
     vm_fixture_start (&s->vm, FALSE);
     vm_spin_until (vm (s) != NULL);

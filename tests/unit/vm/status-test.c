@@ -7,17 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STATUS \
-    "<!-- a comment -->\n" \
-    "<domstatus state='paused' reason='user' pid='77'>\n" \
-    "  <taint flag='high-privileges'/>\n" \
-    "  <vcpus><vcpu id='0' pid='80'/><vcpu id='2' pid='81'/><vcpu id='3' pid='0'/>" \
-    "<vcpu id='-1' pid='9'/><vcpu id='99999' pid='9'/></vcpus>\n" \
-    "  <domain type='qemu' id='5'>\n" \
-    "    <name>web 1</name><uuid>00112233-4455-6677-8899-aabbccddeeff</uuid>\n" \
-    "    <vcpu placement='static' current='2'>4</vcpu>\n" \
-    "    <resource><partition>/machine/prod</partition></resource>\n" \
-    "  </domain>\n" \
+#define STATUS                                                                                     \
+    "<!-- a comment -->\n"                                                                         \
+    "<domstatus state='paused' reason='user' pid='77'>\n"                                          \
+    "  <taint flag='high-privileges'/>\n"                                                          \
+    "  <vcpus><vcpu id='0' pid='80'/><vcpu id='2' pid='81'/><vcpu id='3' pid='0'/>"                \
+    "<vcpu id='-1' pid='9'/><vcpu id='99999' pid='9'/></vcpus>\n"                                  \
+    "  <domain type='qemu' id='5'>\n"                                                              \
+    "    <name>web 1</name><uuid>00112233-4455-6677-8899-aabbccddeeff</uuid>\n"                    \
+    "    <vcpu placement='static' current='2'>4</vcpu>\n"                                          \
+    "    <resource><partition>/machine/prod</partition></resource>\n"                              \
+    "  </domain>\n"                                                                                \
     "</domstatus>\n"
 
 static void
@@ -57,8 +57,7 @@ test_states (void)
         { "nonsense", "starting up", CORRAL_VM_OTHER, FALSE },
     };
 
-    for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
-      {
+    for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
         g_autofree char *text = g_strdup_printf (
             "<domstatus state='%s' reason='%s' pid='1'><domain><name>a</name></domain></domstatus>",
             cases[i].state, cases[i].reason);
@@ -69,7 +68,7 @@ test_states (void)
         g_assert_cmpint (status->starting, ==, cases[i].starting);
         g_assert_null (status->partition);
         g_assert_cmpint (status->id, ==, -1);
-      }
+    }
 }
 
 static void
@@ -88,15 +87,14 @@ test_refused (void)
         "<domstatus><domain><name>a</name></domain></domstatus",
     };
 
-    for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
-      {
+    for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
         g_autoptr (CorralVmStatus) status = NULL;
         g_autoptr (GError) error = NULL;
 
         g_assert_false (corral_vm_status_parse (texts[i], strlen (texts[i]), &status, &error));
         g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_XML);
         g_assert_null (status);
-      }
+    }
 }
 
 static void
@@ -121,13 +119,12 @@ test_group (void)
         { "/machine/../a", 1, "x", NULL },
     };
 
-    for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
-      {
+    for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
         g_autofree char *group =
             corral_vm_status_group (cases[i].partition, cases[i].id, cases[i].name);
 
         g_assert_cmpstr (group, ==, cases[i].group);
-      }
+    }
 }
 
 static void

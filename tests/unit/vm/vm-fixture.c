@@ -123,12 +123,11 @@ remove_tree (const char *path)
 
     if (!g_file_test (path, G_FILE_TEST_IS_SYMLINK))
         directory = g_dir_open (path, 0, NULL);
-    while (directory != NULL && (name = g_dir_read_name (directory)) != NULL)
-      {
+    while (directory != NULL && (name = g_dir_read_name (directory)) != NULL) {
         g_autofree char *inner = g_build_filename (path, name, NULL);
 
         remove_tree (inner);
-      }
+    }
     g_remove (path);
 }
 
@@ -158,13 +157,12 @@ be_a_vm (const char *pid_file, int ready)
     int fd, length;
 
     prctl (PR_SET_PDEATHSIG, SIGKILL);
-    if (pid_file != NULL)
-      {
+    if (pid_file != NULL) {
         fd = open (pid_file, O_RDWR | O_CREAT | O_TRUNC, 0600);
         length = g_snprintf (text, sizeof text, "%d\n", (int) getpid ());
         if (fd < 0 || fcntl (fd, F_SETLK, &lock) < 0 || write (fd, text, (gsize) length) != length)
             _exit (1);
-      }
+    }
     if (write (ready, "", 1) != 1)
         _exit (1);
     for (;;)
@@ -174,7 +172,8 @@ be_a_vm (const char *pid_file, int ready)
 pid_t
 vm_fixture_spawn (VmFixture *f, const char *pid_file)
 {
-    g_autofree char *path = pid_file != NULL ? g_build_filename (f->state_dir, pid_file, NULL) : NULL;
+    g_autofree char *path =
+        pid_file != NULL ? g_build_filename (f->state_dir, pid_file, NULL) : NULL;
     int ready[2];
     char byte;
     pid_t pid;

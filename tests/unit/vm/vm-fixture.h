@@ -11,7 +11,7 @@ typedef struct {
     CorralContainerCore *core;
     GHashTable *qmp_sockets;
     CorralVmInventory *inventory;
-    GString *log; /* each signal as a letter: + added, ~ changed, - removed, s settled */
+    GString *log;     /* each signal as a letter: + added, ~ changed, - removed, s settled */
     GArray *children; /* of pid_t */
 } VmFixture;
 
@@ -32,17 +32,16 @@ void vm_fixture_status (VmFixture *f, const char *name, const char *text);
 char *vm_fixture_path (VmFixture *f, const char *name);
 
 /* Runs the main loop until @condition, or fails. */
-#define vm_spin_until(condition) \
-    G_STMT_START \
-      { \
-        g_autoptr (GSource) timer_ = vm_spin_start (); \
-        while (!(condition)) \
-          { \
-            if (g_source_is_destroyed (timer_)) \
-                g_error ("%s:%d: waited in vain for %s", __FILE__, __LINE__, #condition); \
-            g_main_context_iteration (NULL, TRUE); \
-          } \
-        g_source_destroy (timer_); \
-      } \
+#define vm_spin_until(condition)                                                                   \
+    G_STMT_START                                                                                   \
+    {                                                                                              \
+        g_autoptr (GSource) timer_ = vm_spin_start ();                                             \
+        while (!(condition)) {                                                                     \
+            if (g_source_is_destroyed (timer_))                                                    \
+                g_error ("%s:%d: waited in vain for %s", __FILE__, __LINE__, #condition);          \
+            g_main_context_iteration (NULL, TRUE);                                                 \
+        }                                                                                          \
+        g_source_destroy (timer_);                                                                 \
+    }                                                                                              \
     G_STMT_END
 GSource *vm_spin_start (void);

@@ -67,14 +67,13 @@ add_vm (JsonBuilder *builder, const CorralVm *vm)
     json_builder_add_int_value (builder, (gint64) vm->start_time);
     json_builder_set_member_name (builder, "threads");
     json_builder_begin_object (builder);
-    for (guint i = 0; i < vm->threads->len; i++)
-      {
+    for (guint i = 0; i < vm->threads->len; i++) {
         const CorralThread *thread = &g_array_index (vm->threads, CorralThread, i);
         g_autofree char *name = g_strdup_printf ("%s%d", roles[thread->role], thread->index);
 
         json_builder_set_member_name (builder, name);
         json_builder_add_int_value (builder, thread->tid);
-      }
+    }
     json_builder_end_object (builder);
 }
 
@@ -112,29 +111,25 @@ obey (CorralVmInventory *inventory, const char *command)
 
     if (g_str_has_prefix (command, "refresh "))
         corral_vm_inventory_refresh_threads (inventory, command + strlen ("refresh "));
-    else if (g_str_equal (command, "list"))
-      {
+    else if (g_str_equal (command, "list")) {
         g_autoptr (GPtrArray) vms = corral_vm_inventory_list (inventory);
 
         json_builder_set_member_name (builder, "vms");
         json_builder_begin_array (builder);
-        for (guint i = 0; i < vms->len; i++)
-          {
+        for (guint i = 0; i < vms->len; i++) {
             json_builder_begin_object (builder);
             add_vm (builder, g_ptr_array_index (vms, i));
             json_builder_end_object (builder);
-          }
+        }
         json_builder_end_array (builder);
-      }
-    else if (g_str_equal (command, "connected"))
-      {
+    } else if (g_str_equal (command, "connected")) {
         g_autofree char *reason = NULL;
         gboolean connected = corral_vm_inventory_is_connected (inventory, &reason);
 
         json_builder_set_member_name (builder, "connected");
         json_builder_add_boolean_value (builder, connected);
         add_string (builder, "reason", reason);
-      }
+    }
     print (command, builder);
 }
 
@@ -144,11 +139,10 @@ on_line (GObject *stream, GAsyncResult *result, gpointer inventory)
     g_autofree char *line = NULL;
 
     line = g_data_input_stream_read_line_finish (G_DATA_INPUT_STREAM (stream), result, NULL, NULL);
-    if (line == NULL)
-      {
+    if (line == NULL) {
         g_main_loop_quit (loop);
         return;
-      }
+    }
     obey (inventory, line);
     g_data_input_stream_read_line_async (G_DATA_INPUT_STREAM (stream), 0, NULL, on_line, inventory);
 }
@@ -156,15 +150,14 @@ on_line (GObject *stream, GAsyncResult *result, gpointer inventory)
 static gboolean
 parse_qmp (char **texts, GHashTable *sockets)
 {
-    for (guint i = 0; texts != NULL && texts[i] != NULL; i++)
-      {
+    for (guint i = 0; texts != NULL && texts[i] != NULL; i++) {
         char *path = strchr (texts[i], '=');
 
         if (path == NULL)
             return FALSE;
         g_hash_table_insert (sockets, g_strndup (texts[i], (gsize) (path - texts[i])),
                              g_strdup (path + 1));
-      }
+    }
     return TRUE;
 }
 
@@ -185,11 +178,10 @@ parse (int *argc, char ***argv, CorralVmSettings *settings)
     g_option_context_add_main_entries (context, options, NULL);
     settings->qmp_sockets = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
     if (!g_option_context_parse (context, argc, argv, &error) ||
-        !parse_qmp (qmp, settings->qmp_sockets))
-      {
+        !parse_qmp (qmp, settings->qmp_sockets)) {
         g_printerr ("%s\n", error != NULL ? error->message : "--qmp needs NAME=SOCKET");
         return FALSE;
-      }
+    }
     settings->libvirt_uri = uri;
     settings->libvirt_state_dir = state_dir != NULL ? state_dir : "/run/libvirt/qemu";
     return TRUE;
@@ -209,11 +201,10 @@ main (int argc, char **argv)
         return 2;
     started_at = g_get_monotonic_time ();
     core = corral_container_core_open (-1, &error);
-    if (core == NULL)
-      {
+    if (core == NULL) {
         g_printerr ("%s\n", error->message);
         return 1;
-      }
+    }
     loop = g_main_loop_new (NULL, FALSE);
     inventory = corral_vm_inventory_new (core, &settings);
     g_signal_connect (inventory, "vm-added", G_CALLBACK (on_vm), (gpointer) "vm-added");
