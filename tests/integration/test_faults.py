@@ -47,7 +47,7 @@ class World:
 
 @contextmanager
 def setup(options):
-    with Session(options.build, keep=options.keep) as session:
+    with Session.of(options) as session:
         yield World(session)
 
 

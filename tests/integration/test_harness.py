@@ -4,7 +4,6 @@
 
 import os
 import socket
-import time
 from contextlib import contextmanager
 
 from harness import Guest, PlainQemu, PrivateLibvirtd, Session, Skip, Suite, until
@@ -14,7 +13,7 @@ from harness.tap import diag
 
 @contextmanager
 def setup(options):
-    with Session(options.build, keep=options.keep) as session:
+    with Session.of(options) as session:
         libvirtd = PrivateLibvirtd(session)
         session.logs.append(libvirtd)
         yield session, libvirtd.start()
@@ -24,11 +23,13 @@ suite = Suite(setup)
 
 
 def measured_load(guest, index, seconds=2):
-    """The part of the time that the vCPU's thread was on a CPU."""
+    """The part of its periods that the vCPU's thread was on a CPU: a host that is too busy makes
+    periods longer, not loads smaller."""
     thread = guest.vcpu_threads()[index]
-    periods, used, since = guest.mailbox.vcpu(index)['periods'], thread.run_ns(), time.monotonic()
-    until(lambda: guest.mailbox.vcpu(index)['periods'] >= periods + seconds * 100, 'time to pass')
-    return (thread.run_ns() - used) / 1e9 / (time.monotonic() - since)
+    begin, used = guest.mailbox.vcpu(index)['periods'], thread.run_ns()
+    until(lambda: guest.mailbox.vcpu(index)['periods'] >= begin + seconds * 100, 'time to pass', 60)
+    periods = guest.mailbox.vcpu(index)['periods'] - begin
+    return (thread.run_ns() - used) / (periods * guest.mailbox.period_ns())
 
 
 @suite.test

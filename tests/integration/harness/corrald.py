@@ -15,8 +15,8 @@ class Corrald:
     """@libvirtd: the PrivateLibvirtd it watches, or None. @qmp: {name: socket} of plain QEMUs.
     Readiness is told as systemd is told: over a notify socket."""
 
-    def __init__(self, session, libvirtd=None, name='corrald', qmp=None, hide_cgroup2=False,
-                 definitions=None, state=None):
+    def __init__(self, session, libvirtd=None, name='corrald', qmp=None, definitions=None,
+                 state=None):
         self.session = session
         self.folder = f'{session.folder}/{name}'
         self.program = f'{session.build}/vmm-agent/corrald'
@@ -24,7 +24,6 @@ class Corrald:
         self.definitions = definitions or f'{self.folder}/containers'
         self.state = state or f'{self.folder}/run'
         self.log = f'{self.folder}/corrald.log'
-        self.hide_cgroup2 = hide_cgroup2
         self.pid = None
         self.status = ''
         os.makedirs(self.folder)
@@ -66,7 +65,7 @@ class Corrald:
         self.pid = self.session.keeper.start(
             [self.program, '--settings', self.settings], self.log,
             env={'NOTIFY_SOCKET': f'{self.folder}/notify', **(env or {})},
-            hide=[self.session.cgroups.mounts['']] if self.hide_cgroup2 else [])
+            hide=[self.session.cgroups.mounts['']] if self.session.hide_cgroup2 else [])
         return self
 
     def start(self, env=None):

@@ -46,7 +46,7 @@ class PrivateLibvirtd:
     def __init__(self, session, name='libvirtd', hide_cgroup2=False, env=None):
         self.session = session
         self.folder = session.folder + '/' + name
-        self.hide_cgroup2 = hide_cgroup2
+        self.hide_cgroup2 = hide_cgroup2 or session.hide_cgroup2
         self.env = env or {}
         self.pid = None
         self.log_start = 0  # past what it always complains of when it starts

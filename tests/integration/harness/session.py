@@ -17,9 +17,9 @@ from .tap import Skip
 
 class Session:
     """@tag is part of each guest's and container's name, so that two sessions do not meet and what
-    is left behind can be found."""
+    is left behind can be found. @hide_cgroup2: libvirtd and corrald shall see a host with v1 alone."""
 
-    def __init__(self, build, tag=None, keep=False):
+    def __init__(self, build, tag=None, keep=False, hide_cgroup2=False):
         if os.geteuid() != 0:
             raise Skip('needs root')
         self.qemu = shutil.which('qemu-system-x86_64')
@@ -32,6 +32,9 @@ class Session:
         self.cgroups = Cgroups()
         if self.cgroups.point('cpuset') is None:
             raise Skip('no cgroup hierarchy with cpuset is mounted')
+        self.hide_cgroup2 = hide_cgroup2
+        if hide_cgroup2 and (self.cgroups.unified or '' not in self.cgroups.mounts):
+            raise Skip('not a hybrid host: there is no empty v2 tree to hide')
         self.tag = tag or f'ct{os.getpid()}'
         left = self.cgroups.tagged(self.tag)
         if left:
@@ -42,6 +45,11 @@ class Session:
         self.folder = tempfile.mkdtemp(prefix=self.tag + '-', dir='/tmp')
         self.keeper = Keeper(self.folder + '/keeper', self.tag)
         self._accel = None
+
+    @classmethod
+    def of(cls, options):
+        """As a suite's command line asks."""
+        return cls(options.build, keep=options.keep, hide_cgroup2=options.pure_v1)
 
     @property
     def accel(self):

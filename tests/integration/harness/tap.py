@@ -88,6 +88,7 @@ class Suite:
         parser = argparse.ArgumentParser()
         parser.add_argument('--build', required=True, help='the build folder')
         parser.add_argument('--keep', action='store_true', help='keep the folder with the logs')
+        parser.add_argument('--pure-v1', action='store_true', help='hide the v2 tree of a hybrid host')
         parser.add_argument('only', nargs='*', help='names of test functions')
         options = parser.parse_args()
         # So that a test that is stopped from outside clears away as well.
