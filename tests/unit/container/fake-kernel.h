@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A folder that behaves like a host's cgroup mounts and /proc, as far as the container core looks:
+ * the rules of Documentation/admin-guide/cgroup-v1 and cgroup-v2, in the core's own I/O hook. */
+#pragma once
+
+#include "vmm-agent/container/container-private.h"
+
+typedef enum { FAKE_V2, FAKE_V1, FAKE_HYBRID } FakeKind;
+
+typedef struct _FakeKernel FakeKernel;
+
+/* A host with CPUs @cpus and nodes 0-1. */
+FakeKernel *fake_kernel_new (FakeKind kind, const char *cpus);
+void fake_kernel_free (FakeKernel *kernel);
+int fake_kernel_root (FakeKernel *kernel);
+/* The core's hook; @data is the FakeKernel. */
+int fake_kernel_hook (const CorralIoCall *call, gpointer data);
+
+/* A process of @n threads, numbered from its pid on, at the top of every hierarchy. */
+pid_t fake_kernel_spawn (FakeKernel *kernel, int n);
+/* One more thread, where @parent is. */
+pid_t fake_kernel_clone (FakeKernel *kernel, pid_t parent);
+void fake_kernel_exit (FakeKernel *kernel, pid_t pid);
+/* A user's sched_setaffinity(). */
+void fake_kernel_set_affinity (FakeKernel *kernel, pid_t tid, const char *list);
+/* Spends CPU time, all of it on the last pCPU. */
+void fake_kernel_burn (FakeKernel *kernel, pid_t tid, guint64 usec);
+/* As seen on 6.12: threads moved by cgroup.procs keep an affinity outside their new cpuset. */
+void fake_kernel_set_stale (FakeKernel *kernel, gboolean stale);
+/* How often a written affinity is ignored from now on. */
+void fake_kernel_set_deaf (FakeKernel *kernel, guint times);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (FakeKernel, fake_kernel_free)
