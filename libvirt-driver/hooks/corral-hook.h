@@ -15,8 +15,8 @@
  * @xml: the domain's document, as libvirt gives it to a hook at "prepare"
  *
  * Makes sure that the partition of the domain exists, whole, before its QEMU does. A container that
- * is defined and does not run is made, and its parents with it, with their values; one that is whole
- * is left as it is. libvirt's default partition is libvirt's own affair unless a container is
+ * is defined and does not run is made, and its parents with it, with their values; a whole one is
+ * left as it is. libvirt's default partition is libvirt's own affair unless a container is
  * defined there, and so is a path that no container can have.
  *
  * Returns: %FALSE when the domain must not start; the message is for the one who starts it

@@ -239,6 +239,13 @@ corral_store_save (CorralStore *store, const CorralDefinition *definition, GErro
     if (!make_room (store, definition->name, error))
         return FALSE;
     text = corral_definition_format (definition, NULL);
+    if (strlen (text) > CORRAL_XML_MAX) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
+                     "cannot save the definition of \"%s\": it is longer than %d bytes, and could "
+                     "not be read again",
+                     definition->name, CORRAL_XML_MAX);
+        return FALSE;
+    }
     if (!g_file_set_contents_full (path, text, -1,
                                    G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
                                    0600, &reason)) {

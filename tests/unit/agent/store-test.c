@@ -318,6 +318,25 @@ test_read_only (Fixture *f, gconstpointer unused)
     g_assert_cmpint (umount2 (f->folder, MNT_DETACH), ==, 0);
 }
 
+/* What could not be read again is not written over what can. */
+static void
+test_too_long (Fixture *f, gconstpointer unused)
+{
+    g_autoptr (CorralDefinition) next = make ("web", "two");
+    g_autofree char *name = g_strnfill (CORRAL_NAME_MAX, 'x');
+    g_autoptr (GError) error = NULL;
+
+    save (f, "web", "one");
+    for (guint i = 0; i < CORRAL_XML_MAX / CORRAL_NAME_MAX; i++) {
+        CorralMemberDef member = { CORRAL_MEMBER_VCPU, name, (int) i };
+
+        g_ptr_array_add (next->members, corral_member_def_copy (&member));
+    }
+    g_assert_false (corral_store_save (f->store, next, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
+    assert_title (f, "web", "one");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -327,6 +346,7 @@ main (int argc, char **argv)
     ADD ("/store/names", test_names);
     ADD ("/store/autostart", test_autostart);
     ADD ("/store/broken", test_broken);
+    ADD ("/store/too-long", test_too_long);
     ADD ("/store/full-disk", test_full_disk);
     ADD ("/store/read-only", test_read_only);
     return g_test_run ();

@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -476,6 +477,39 @@ test_broken_definition (void)
     assert_holds (misnamed, "/etc/three.xml\"");
 }
 
+/* A pipe or a folder in place of a file does not hold up the hook; a state folder that cannot be used
+ * refuses the start, with the reason. */
+static void
+test_odd_files (void)
+{
+    g_autofree char *partition = g_strconcat (top, "/one", NULL);
+    g_autofree char *fifo = g_build_filename (folder, "etc/a.xml", NULL);
+    g_autofree char *directory = g_build_filename (folder, "etc/b.xml", NULL);
+    g_autofree char *message = NULL;
+    g_autofree char *locked_out = NULL;
+    g_autoptr (GError) error = NULL;
+
+    set_up ();
+    g_assert_true (corral_container_create (core, top, NULL, NULL, &error));
+    define ("etc", "one", "/one", "");
+    g_assert_cmpint (mkfifo (fifo, 0600), ==, 0);
+    g_assert_cmpint (g_mkdir (directory, 0700), ==, 0);
+    admit (partition);
+
+    set_up ();
+    define ("etc", "other", "/other", "");
+    g_assert_cmpint (g_mkdir (directory, 0700), ==, 0);
+    message = refuse (partition);
+    assert_holds (message, "etc/b.xml");
+
+    set_up ();
+    define ("etc", "one", "/one", "");
+    put_file ("run", "a file where the folder should be", -1);
+    locked_out = refuse (partition);
+    assert_holds (locked_out, "run/hook.lock");
+    g_assert_cmpint (state_of ("/one"), ==, CORRAL_CONTAINER_ABSENT);
+}
+
 static void
 test_broken_settings (void)
 {
@@ -692,6 +726,7 @@ run_tests (int argc, char **argv)
     g_test_add_func ("/hooks/undefined", test_undefined);
     g_test_add_func ("/hooks/left-to-libvirt", test_left_to_libvirt);
     g_test_add_func ("/hooks/broken-definition", test_broken_definition);
+    g_test_add_func ("/hooks/odd-files", test_odd_files);
     g_test_add_func ("/hooks/broken-settings", test_broken_settings);
     g_test_add_func ("/hooks/bad-input", test_bad_input);
     g_test_add_func ("/hooks/other-operations-never-fail", test_other_operations_never_fail);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "common/corral-error.h"
 #include "policy/corral-definition.h"
+#include "policy/corral-xml.h"
 
 #include <string.h>
 
@@ -410,6 +411,51 @@ test_refused (void)
         assert_refused (refused[i].xml, strlen (refused[i].xml), refused[i].message);
 }
 
+/* The schema is installed for others to use, so it has to refuse things on its own, without the reader
+ * that corral_definition_parse() asks first. */
+static void
+test_schema (void)
+{
+    static const char *const bad[] = {
+        "<domain type='kvm'><name>a</name></domain>",
+        "<domain type='corral'/>",
+        DOMAIN ("<name>b</name>"),
+        DOMAIN ("<disk/>"),
+        DOMAIN ("text"),
+        DOMAIN ("<corral:placement xmlns:corral='urn:corral:1'/>"),
+        DOMAIN ("<uuid>1</uuid>"),
+        DOMAIN ("<metadata><x/></metadata>"),
+        DOMAIN ("<vcpu cpuset='a'/>"),
+        DOMAIN ("<vcpu placement='auto'/>"),
+        DOMAIN ("<numatune><memory mode='preferred' nodeset='0'/></numatune>"),
+        DOMAIN ("<cputune><shares>1</shares></cputune>"),
+        DOMAIN ("<cputune><global_quota>x</global_quota></cputune>"),
+        DOMAIN ("<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>"),
+        DOMAIN ("<resource><partition>/a.b</partition></resource>"),
+        DOMAIN ("<devices><member type='vm'/></devices>"),
+        DOMAIN ("<devices><member type='vcpu' name='a'/></devices>"),
+        DOMAIN (BURST ("-1")),
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS (bad); i++) {
+        g_auto (CorralXmlReader) reader = { NULL };
+
+        g_test_message ("%s", bad[i]);
+        g_assert_true (corral_xml_reader_init (&reader, "it", bad[i], strlen (bad[i]),
+                                               CORRAL_XML_MAX, 0));
+        g_assert_false (corral_xml_validate (&reader));
+        g_assert_error (reader.error, CORRAL_ERROR, CORRAL_ERROR_XML);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS (accepted); i++) {
+        g_auto (CorralXmlReader) reader = { NULL };
+
+        g_assert_true (corral_xml_reader_init (&reader, "it", accepted[i].xml,
+                                               strlen (accepted[i].xml), CORRAL_XML_MAX, 0));
+        g_assert_true (corral_xml_validate (&reader));
+        g_assert_no_error (reader.error);
+    }
+}
+
 static void
 test_name_length (void)
 {
@@ -594,6 +640,7 @@ main (int argc, char **argv)
     g_test_add_func ("/policy/definition/smallest", test_smallest);
     g_test_add_func ("/policy/definition/accepted", test_accepted);
     g_test_add_func ("/policy/definition/refused", test_refused);
+    g_test_add_func ("/policy/definition/schema", test_schema);
     g_test_add_func ("/policy/definition/name-length", test_name_length);
     g_test_add_func ("/policy/definition/size", test_size);
     g_test_add_func ("/policy/definition/depth", test_depth);
