@@ -80,7 +80,7 @@ corral_agent_draft_commit (CorralAgent *agent, CorralAgentDraft *draft)
         corral_definition_free (entry->stored);
         entry->shown.live = corral_definition_copy (draft->live);
         entry->stored = g_steal_pointer (&draft->live);
-        corral_agent_show_members (agent, entry);
+        corral_agent_show_members (agent);
     }
 }
 

@@ -93,44 +93,40 @@ is_pattern (const CorralMemberDef *member)
     return member->type == CORRAL_MEMBER_VM && strpbrk (member->name, "*?") != NULL;
 }
 
-/* Patterns stay as they are wished; a VM or vCPU is listed while it is there. */
+/* Patterns stay as they are wished; a VM or vCPU is listed while it is there. All containers at once:
+ * a VM that comes here leaves there. */
 void
-corral_agent_show_members (CorralAgent *agent, CorralAgentEntry *entry)
+corral_agent_show_members (CorralAgent *agent)
 {
     g_autoptr (GPtrArray) vms = sorted_vms (agent);
-    GPtrArray *members = entry->shown.live->members;
-
-    g_ptr_array_set_size (members, 0);
-    for (guint i = 0; i < entry->stored->members->len; i++) {
-        const CorralMemberDef *wish = g_ptr_array_index (entry->stored->members, i);
-
-        if (is_pattern (wish))
-            g_ptr_array_add (members, corral_member_def_copy (wish));
-    }
-    for (guint i = 0; i < vms->len; i++) {
-        const CorralAgentVm *vm = g_ptr_array_index (vms, i);
-
-        if (vm->inner == entry)
-            add_member (members, CORRAL_MEMBER_VM, vm->name, -1);
-        for (guint j = 0; j < vm->threads->len; j++) {
-            const CorralAgentThread *thread = g_ptr_array_index (vm->threads, j);
-
-            if (thread->apart && thread->inner == entry)
-                add_member (members, CORRAL_MEMBER_VCPU, vm->name, thread->vcpu);
-        }
-    }
-}
-
-static void
-show_all_members (CorralAgent *agent)
-{
     CorralAgentEntry *entry;
     GHashTableIter iter;
 
     g_hash_table_iter_init (&iter, agent->entries);
-    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &entry))
-        if (corral_agent_entry_is_active (entry))
-            corral_agent_show_members (agent, entry);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &entry)) {
+        if (!corral_agent_entry_is_active (entry))
+            continue;
+        g_ptr_array_set_size (entry->shown.live->members, 0);
+        for (guint i = 0; i < entry->stored->members->len; i++) {
+            const CorralMemberDef *wish = g_ptr_array_index (entry->stored->members, i);
+
+            if (is_pattern (wish))
+                g_ptr_array_add (entry->shown.live->members, corral_member_def_copy (wish));
+        }
+    }
+    for (guint i = 0; i < vms->len; i++) {
+        const CorralAgentVm *vm = g_ptr_array_index (vms, i);
+
+        if (vm->inner != NULL)
+            add_member (vm->inner->shown.live->members, CORRAL_MEMBER_VM, vm->name, -1);
+        for (guint j = 0; j < vm->threads->len; j++) {
+            const CorralAgentThread *thread = g_ptr_array_index (vm->threads, j);
+
+            if (thread->apart && thread->inner != NULL)
+                add_member (thread->inner->shown.live->members, CORRAL_MEMBER_VCPU, vm->name,
+                            thread->vcpu);
+        }
+    }
 }
 
 void
@@ -160,7 +156,7 @@ corral_agent_relink (CorralAgent *agent)
         above = g_path_get_dirname (corral_agent_entry_path (entry));
         entry->parent = corral_agent_inner (agent, above);
     }
-    show_all_members (agent);
+    corral_agent_show_members (agent);
 }
 
 /* --- what the kernel says ----------------------------------------------------------------------- */
@@ -176,16 +172,14 @@ describe (const CorralVm *vm, CorralContainerVm *ret_vm)
     };
 }
 
-/* A VM that is away from its home group gets its new vCPUs there all the same: the group is watched, so
- * that they are brought over at once. */
+/* vCPUs that are plugged appear in the group that the VM's source made, also while the VM is elsewhere:
+ * that is how we learn of them, at once. */
 static void
 watch_home (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known)
 {
     const char *home = known != NULL ? known->home_group : NULL;
     GError *problem = NULL;
 
-    if (g_strcmp0 (home, vm->group) == 0)
-        home = NULL;
     if (g_strcmp0 (home, vm->watched_group) == 0)
         return;
     if (vm->watched_group != NULL)
@@ -247,7 +241,7 @@ update_place_silently (CorralAgent *agent, CorralAgentVm *vm, gboolean silent)
     for (guint i = 0; i < vm->threads->len; i++)
         place_thread (agent, vm, g_ptr_array_index (vm->threads, i), FALSE);
     watch_home (agent, vm, known);
-    show_all_members (agent);
+    corral_agent_show_members (agent);
     if (vm->inner == before || silent)
         return;
     if (before != NULL)
@@ -512,7 +506,7 @@ on_vm_removed (CorralVmInventory *inventory, const CorralVm *known, CorralAgent 
     /* A group of ours goes with its VM; what the VM's source made, its source removes. */
     if (inner != NULL && !corral_container_prune (agent->core, path, &problem))
         corral_agent_problem (agent, problem, NULL);
-    show_all_members (agent);
+    corral_agent_show_members (agent);
     if (inner != NULL)
         corral_agent_emit_simple (agent, inner, CORRAL_EVENT_MEMBER_REMOVED, known->name);
 }
@@ -556,7 +550,8 @@ on_vm_changed (CorralVmInventory *inventory, const CorralVm *known, CorralAgent 
         return;
     }
     if (update_threads (agent, vm, known, TRUE)) {
-        gather (agent, vm, known, FALSE);
+        /* In a group of ours nobody else gives a new vCPU a directory of its own. */
+        gather (agent, vm, known, g_strcmp0 (vm->group, known->home_group) != 0);
         place_wished_vcpus (agent, vm);
     }
     update_place (agent, vm);
@@ -578,6 +573,36 @@ corral_agent_connect_inventory (CorralAgent *agent)
     corral_vm_inventory_start (agent->inventory);
 }
 
+static gboolean
+has_new_threads (CorralAgent *agent, CorralAgentVm *vm)
+{
+    char path[40];
+    struct stat st;
+    nlink_t before = vm->n_tasks;
+
+    g_snprintf (path, sizeof path, "%d/task", (int) vm->pid);
+    if (fstatat (agent->proc_fd, path, &st, 0) != 0)
+        return FALSE;
+    vm->n_tasks = st.st_nlink;
+    return vm->n_tasks != before;
+}
+
+void
+corral_agent_notice_threads (CorralAgent *agent, CorralAgentEntry *entry)
+{
+    g_autoptr (GPtrArray) vms = corral_agent_vms_within (agent, entry);
+    g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+
+    for (guint i = 0; i < vms->len; i++) {
+        CorralAgentVm *vm = g_ptr_array_index (vms, i);
+
+        if (vm->watched_group == NULL && has_new_threads (agent, vm))
+            g_ptr_array_add (names, g_strdup (vm->name));
+    }
+    for (guint i = 0; i < names->len; i++)
+        corral_vm_inventory_refresh_threads (agent->inventory, g_ptr_array_index (names, i));
+}
+
 /* --- the container core's signals --------------------------------------------------------------- */
 
 void
@@ -595,59 +620,34 @@ corral_agent_group_changed (CorralAgent *agent, const char *group)
     }
 }
 
-static void
-look_at (CorralAgent *agent, CorralAgentEntry *entry)
+/* Whether somebody else has moved it */
+static gboolean
+has_moved (CorralAgent *agent, const CorralAgentVm *vm)
 {
-    g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-    g_autoptr (GPtrArray) vms = sorted_vms (agent);
+    g_autofree char *path = NULL, *group = NULL;
 
-    /* By name: a VM may go while we look. */
-    for (guint i = 0; i < vms->len; i++) {
-        CorralAgentVm *vm = g_ptr_array_index (vms, i);
-
-        if (vm->inner == entry)
-            g_ptr_array_add (names, g_strdup (vm->name));
-    }
-    for (guint i = 0; i < names->len; i++) {
-        CorralAgentVm *vm;
-
-        corral_vm_inventory_refresh_threads (agent->inventory, g_ptr_array_index (names, i));
-        vm = g_hash_table_lookup (agent->vms, g_ptr_array_index (names, i));
-        if (vm != NULL)
-            update_place (agent, vm);
-    }
+    return corral_container_of_process (agent->core, vm->pid, &path, &group, NULL, NULL) &&
+           (g_strcmp0 (path, vm->path) != 0 || g_strcmp0 (group, vm->group) != 0);
 }
 
 static gboolean
 on_look (gpointer data)
 {
     CorralAgent *agent = data;
-    g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-    GHashTableIter iter;
-    CorralAgentEntry *entry;
-    const char *name;
+    g_autoptr (GPtrArray) vms = sorted_vms (agent);
 
-    agent->dirty_source = 0;
-    g_hash_table_iter_init (&iter, agent->entries);
-    while (g_hash_table_iter_next (&iter, (gpointer *) &name, (gpointer *) &entry))
-        if (entry->dirty)
-            g_ptr_array_add (names, g_strdup (name));
-    for (guint i = 0; i < names->len; i++) {
-        entry = g_hash_table_lookup (agent->entries, g_ptr_array_index (names, i));
-        if (entry == NULL)
-            continue;
-        entry->dirty = FALSE;
-        look_at (agent, entry);
-    }
+    agent->look = 0;
+    for (guint i = 0; i < vms->len; i++)
+        if (has_moved (agent, g_ptr_array_index (vms, i)))
+            update_place (agent, g_ptr_array_index (vms, i));
     return G_SOURCE_REMOVE;
 }
 
 void
-corral_agent_look_soon (CorralAgent *agent, CorralAgentEntry *entry)
+corral_agent_look_soon (CorralAgent *agent)
 {
-    entry->dirty = TRUE;
-    if (agent->dirty_source == 0)
-        agent->dirty_source = g_timeout_add (LOOK_DELAY_MS, on_look, agent);
+    if (agent->look == 0)
+        agent->look = g_timeout_add (LOOK_DELAY_MS, on_look, agent);
 }
 
 /* --- for corral-agent-attach.c ------------------------------------------------------------------ */

@@ -6,6 +6,8 @@
 #include "vmm-agent/agent/corral-store.h"
 #include "vmm-agent/agent/corral-usage-file.h"
 
+#include <sys/stat.h>
+
 /* A container is made directory by directory: how often we look again before we complete it */
 #define CORRAL_AGENT_RECHECKS 10
 
@@ -23,7 +25,6 @@ struct CorralAgentEntry {
     char *watched;            /* (nullable): the path that is watched */
     guint recheck;            /* source of a second look at a container that is half made, or 0 */
     guint rechecks_left;      /* looks to come before we see to it */
-    gboolean dirty;           /* groups in it came or went; its VMs are looked at soon */
 };
 
 /* A vCPU thread */
@@ -48,7 +49,8 @@ typedef struct {
     char *group;             /* (nullable): its group's directory */
     CorralAgentEntry *inner; /* (nullable): the innermost active container above @path */
     GPtrArray *threads;      /* of CorralAgentThread, by vCPU number */
-    char *watched_group;     /* (nullable): its home group, while it is not there */
+    nlink_t n_tasks;         /* links of /proc/PID/task, one for each thread, when last looked at */
+    char *watched_group;     /* (nullable): its home group, once it is known */
 } CorralAgentVm;
 
 struct _CorralAgent {
@@ -64,7 +66,7 @@ struct _CorralAgent {
     GHashTable *vms;     /* name -> CorralAgentVm */
     int proc_fd;
     gboolean starting; /* what is found now was there before: no event */
-    guint dirty_source;
+    guint look;        /* source of a look at all VMs, or 0 */
 };
 
 /* --- corral-agent.c ----------------------------------------------------------------------------- */
@@ -171,13 +173,17 @@ void corral_agent_connect_inventory (CorralAgent *agent);
 void corral_agent_take_claimed (CorralAgent *agent, CorralAgentEntry *entry);
 /* The signal "changed" of the core, for a path that is no container of ours */
 void corral_agent_group_changed (CorralAgent *agent, const char *group);
-/* Looks at the VMs of a container whose groups changed, soon. */
-void corral_agent_look_soon (CorralAgent *agent, CorralAgentEntry *entry);
+/* Groups in a container came or went: looks, soon, which VMs somebody else has moved. */
+void corral_agent_look_soon (CorralAgent *agent);
 void corral_agent_vm_free (CorralAgentVm *vm);
 /* The set of active containers changed: every VM and thread finds its innermost one anew. */
 void corral_agent_relink (CorralAgent *agent);
-/* Lists who is there in shown.live->members. */
-void corral_agent_show_members (CorralAgent *agent, CorralAgentEntry *entry);
+/* Lists who is there, in each shown.live->members. */
+void corral_agent_show_members (CorralAgent *agent);
+/* QEMU tells nobody over QMP when a vCPU is plugged, and the thread appears in the VM's own group, so no
+ * directory comes. Nothing is polled: whoever asks for a container's vCPUs makes us look whether the
+ * number of threads has changed; if so, QEMU is asked, and its answer is there for the next one. */
+void corral_agent_notice_threads (CorralAgent *agent, CorralAgentEntry *entry);
 /* (transfer container): of CorralAgentVm, those in @entry or beneath it, sorted by name */
 GPtrArray *corral_agent_vms_within (CorralAgent *agent, CorralAgentEntry *entry);
 

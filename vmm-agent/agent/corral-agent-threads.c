@@ -292,6 +292,7 @@ corral_agent_list_vcpus (CorralAgent *agent, const char *name, gboolean with_aff
 
     if (entry == NULL)
         return FALSE;
+    corral_agent_notice_threads (agent, entry);
     within = vcpus_within (agent, entry);
     vcpus = g_array_sized_new (FALSE, TRUE, sizeof (CorralAgentVcpu), within->len);
     g_array_set_clear_func (vcpus, clear_vcpu);
@@ -332,6 +333,7 @@ corral_agent_count_vcpus (CorralAgent *agent, const char *name)
 
     if (entry == NULL || !corral_agent_entry_is_active (entry))
         return 0;
+    corral_agent_notice_threads (agent, entry);
     within = vcpus_within (agent, entry);
     return within->len;
 }
@@ -381,6 +383,7 @@ corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *
 
     if (entry == NULL)
         return FALSE;
+    corral_agent_notice_threads (agent, entry);
     within = vcpus_within (agent, entry);
     for (guint i = 0; i < within->len; i++)
         corral_agent_thread_sample (agent, g_array_index (within, Vcpu, i).thread);

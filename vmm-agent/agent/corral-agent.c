@@ -43,7 +43,7 @@ corral_agent_dispose (GObject *object)
     GHashTableIter iter;
     CorralAgentEntry *entry;
 
-    g_clear_handle_id (&agent->dirty_source, g_source_remove);
+    g_clear_handle_id (&agent->look, g_source_remove);
     if (agent->inventory != NULL)
         g_signal_handlers_disconnect_by_data (agent->inventory, agent);
     g_hash_table_iter_init (&iter, agent->entries);
@@ -110,7 +110,7 @@ on_container_changed (CorralContainerCore *core, const char *path, const char *w
     if (entry == NULL)
         corral_agent_group_changed (agent, path);
     else if (g_str_equal (what, "groups"))
-        corral_agent_look_soon (agent, entry);
+        corral_agent_look_soon (agent);
     else
         corral_agent_check (agent, entry);
 }
