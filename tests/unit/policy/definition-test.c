@@ -283,7 +283,8 @@ static const struct {
       "line 4: <corral:x>: expected a namespace other than Corral's own in <metadata>" },
     { DOMAIN ("<metadata><a xmlns='u:1'/><a xmlns='u:2'/>\n<b xmlns='u:1'/></metadata>"),
       "line 4: <b>: expected only one element of the namespace \"u:1\"" },
-    { "<domain type='corral' xmlns:q='u:&amp;'><name>a</name>\n<metadata><q:x/></metadata></domain>",
+    { "<domain type='corral' xmlns:q='u:&amp;'><name>a</name>\n"
+      "<metadata><q:x/></metadata></domain>",
       "line 2: <q:x>: expected a namespace URI without \"&\"" },
     { DOMAIN ("<metadata>text</metadata>"),
       "line 3: <metadata>: expected elements only, not text" },
@@ -377,7 +378,7 @@ static const struct {
     { DOMAIN ("<devices>\n<member type='vm' name='x'/><member name='x' type='vm'/></devices>"),
       "line 3: <devices>: expected <member type='vm' name='x'/> only once" },
 
-    /* Nothing in a document type is looked at, so no entity can blow up, and no file can be read. */
+    /* Nothing in a document type is looked at: no entity blows up, and no file is read. */
     { "<!DOCTYPE domain>\n<domain type='corral'><name>a</name></domain>",
       "line 1: <!DOCTYPE>: expected a document without a document type" },
     { "\n<!DOCTYPE domain [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;'>\n"
@@ -411,8 +412,8 @@ test_refused (void)
         assert_refused (refused[i].xml, strlen (refused[i].xml), refused[i].message);
 }
 
-/* The schema is installed for others to use, so it has to refuse things on its own, without the reader
- * that corral_definition_parse() asks first. */
+/* The schema is installed for others to use, so it has to refuse things on its own, without the
+ * reader that corral_definition_parse() asks first. */
 static void
 test_schema (void)
 {

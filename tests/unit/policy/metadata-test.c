@@ -41,8 +41,8 @@ set (CorralDefinition *definition, const char *uri, const char *prefix, const ch
     g_assert_true (ok);
 }
 
-/* What virDomainSetMetadata() is given, what is in the document then, and what virDomainGetMetadata()
- * gives back. */
+/* What virDomainSetMetadata() is given, what is in the document then, and what
+ * virDomainGetMetadata() gives back. */
 static void
 test_set (void)
 {
