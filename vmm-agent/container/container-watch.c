@@ -20,6 +20,7 @@ typedef struct {
     ino_t inode;        /* 0: not there */
     GHashTable *watched; /* directory -> its watch's number */
     gboolean moved;     /* something came or went that needs a new look */
+    gboolean gone;      /* it, or what it was in, was removed, and may be there again by now */
     gboolean dirty;     /* groups in it changed */
 } Target;
 
@@ -165,8 +166,24 @@ follow (CorralWatch *watch, Target *target)
     return err == ENOENT || err == ENODEV ? 0 : err;
 }
 
-/* Forgets watches of directories that are gone: their numbers mean nothing any more, and a directory of
- * the same name needs a new one. */
+/* Drops the watches of @top and all beneath it: the directories are gone, and new ones of these names
+ * need new watches. The kernel's cgroup directories do not say so themselves (no IN_IGNORED comes). */
+static void
+forget_dir (CorralWatch *watch, Target *target, const char *top)
+{
+    GHashTableIter iter;
+    gpointer dir, number;
+
+    g_hash_table_iter_init (&iter, target->watched);
+    while (g_hash_table_iter_next (&iter, &dir, &number))
+        if (corral_container_dir_within (dir, top))
+          {
+            g_hash_table_iter_remove (&iter);
+            drop_user (watch, GPOINTER_TO_INT (number), target);
+          }
+}
+
+/* The same where inotify does tell. */
 static void
 forget_number (CorralWatch *watch, int number)
 {
@@ -212,17 +229,22 @@ is_role (const char *name)
 }
 
 static void
-take_entry (Target *target, int number, const char *name)
+take_entry (CorralWatch *watch, Target *target, const struct inotify_event *event)
 {
-    const char *dir = dir_of_number (target, number);
+    g_autofree char *dir = g_strdup (dir_of_number (target, event->wd));
+    const char *name = event->name;
+    g_autofree char *child = NULL;
 
     if (dir == NULL)
         return;
+    child = corral_dir_file (dir, name);
+    forget_dir (watch, target, child);
     if (strlen (dir) < strlen (target->dir))
       {
-        g_autofree char *child = corral_dir_file (dir, name);
+        const gboolean holds = corral_container_dir_within (target->dir, child);
 
-        target->moved |= corral_container_dir_within (target->dir, child);
+        target->moved |= holds;
+        target->gone |= holds && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0;
       }
     else if (!g_str_equal (dir, target->dir) || target->is_group)
         target->dirty |= is_role (name);
@@ -233,7 +255,8 @@ take_entry (Target *target, int number, const char *name)
 static void
 take_event (CorralWatch *watch, const struct inotify_event *event)
 {
-    GPtrArray *users;
+    g_autoptr (GPtrArray) users = NULL;
+    GPtrArray *now;
 
     if ((event->mask & IN_Q_OVERFLOW) != 0)
       {
@@ -251,13 +274,15 @@ take_event (CorralWatch *watch, const struct inotify_event *event)
         forget_number (watch, event->wd);
         return;
       }
-    users = g_hash_table_lookup (watch->users, GINT_TO_POINTER (event->wd));
+    now = g_hash_table_lookup (watch->users, GINT_TO_POINTER (event->wd));
+    /* A copy: what is found changes who watches. */
+    users = now != NULL ? g_ptr_array_copy (now, NULL, NULL) : NULL;
     for (guint i = 0; users != NULL && i < users->len; i++)
       {
         Target *target = g_ptr_array_index (users, i);
 
         if (event->len > 0)
-            take_entry (target, event->wd, event->name);
+            take_entry (watch, target, event);
         else
             target->moved = TRUE;
       }
@@ -279,9 +304,8 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
       {
         const ino_t now = inode_of (watch, target->dir);
 
-        if (now != target->inode)
+        if (now != target->inode || target->gone)
           {
-            /* Its watches were those of the directory that is gone, and of groups in that. */
             if (target->inode != 0)
                 queue (signals, target, "vanished");
             if (now != 0)
@@ -295,7 +319,7 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
       }
     if (target->dirty && target->inode != 0)
         queue (signals, target, "groups");
-    target->moved = target->dirty = FALSE;
+    target->moved = target->gone = target->dirty = FALSE;
 }
 
 static void

@@ -142,9 +142,10 @@ gboolean corral_container_get_cap (CorralContainerCore *core, const char *path,
 gboolean corral_container_add_process (CorralContainerCore *core, const char *path, pid_t pid,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Moves one thread. On v2 @path must lie beneath the container of its process, else
- * %CORRAL_ERROR_UNSUPPORTED explains the threaded-subtree rule. A tid of 0 is refused: the kernel
- * would move the writer. */
+/* Moves one thread. On v2 @path must be a container beneath the group of its process, such as
+ * "/prod/qemu-1-web1.libvirt-qemu/fast", else %CORRAL_ERROR_UNSUPPORTED explains the threaded-subtree
+ * rule; elsewhere it may be any. A tid of 0 is refused: the kernel would move the writer.
+ * corral_container_attach() brings it back to the rest of its VM. */
 gboolean corral_container_add_thread (CorralContainerCore *core, const char *path, pid_t pid,
                                       pid_t tid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -173,7 +174,11 @@ typedef struct {
  * Moves a whole running VM into @path, all threads or none, into a group with emulator, vcpuN and
  * iothreadN beneath it. Affinities of vCPUs that still fit into the new cpuset are kept. Every
  * thread's container and affinity is read back. A VM that is in @path already is a success, and threads
- * of it that are not (a vCPU just plugged into the group it came from) are brought in.
+ * of it that are not (a vCPU just plugged into the group it came from) are brought in; if it is in
+ * libvirt's group there, it stays in that, and is brought into the hierarchies that libvirt left out.
+ *
+ * On a hybrid host the v2 tree is no concern of this: it neither schedules nor pins there, and libvirt
+ * filters the VM's devices in it. On v2 the VM leaves that filter with libvirt's group.
  */
 gboolean corral_container_attach (CorralContainerCore *core, const char *path,
                                   const CorralContainerVm *vm, GError **error)
@@ -228,7 +233,10 @@ gboolean corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_
 /* --- usage ------------------------------------------------------------------------------------ */
 
 /* Of @path and everything beneath it, including members that left or ended: the kernel's own counter,
- * so it never goes back while the container lives. */
+ * so it never goes back while the container lives. It is v1's cpuacct where that is mounted, also on a
+ * hybrid host: only there can a single vCPU be elsewhere than its VM, and only there is the sum by pCPU.
+ * libvirt does not put domains there on a hybrid host; corral_container_attach() does, and their time
+ * counts from then on. */
 typedef struct {
     guint64 total_ns;
     guint64 user_ns;   /* guest time included, as in cpu.stat */

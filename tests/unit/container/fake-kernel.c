@@ -13,6 +13,7 @@ typedef struct {
     int version;
     const char *controllers; /* v1: its mount option; v2: space-separated */
     int number;
+    GHashTable *texts; /* what the files hold, to be spared reading and writing them again */
 } Tree;
 
 typedef struct {
@@ -81,23 +82,34 @@ put (const Tree *tree, const char *dir, const char *file, const char *text)
 {
     g_autofree char *path = file_path (tree, dir, file);
     g_autofree char *line = g_strconcat (text, *text != '\0' ? "\n" : "", NULL);
-    int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    g_autofree char *kept = g_strdup (text);
+    int fd;
 
+    if (g_strcmp0 (g_hash_table_lookup (tree->texts, path), text) == 0)
+        return;
+    fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     /* In place, not by rename: the core keeps descriptors open. */
     g_assert_cmpint (fd, >=, 0);
     g_assert_cmpint (write (fd, line, strlen (line)), ==, (gssize) strlen (line));
     close (fd);
+    g_hash_table_insert (tree->texts, g_steal_pointer (&path), g_steal_pointer (&kept));
+}
+
+static void
+drop (const Tree *tree, const char *dir, const char *file)
+{
+    g_autofree char *path = file_path (tree, dir, file);
+
+    if (g_hash_table_remove (tree->texts, path))
+        g_unlink (path);
 }
 
 static char *
 get (const Tree *tree, const char *dir, const char *file)
 {
     g_autofree char *path = file_path (tree, dir, file);
-    char *text = NULL;
 
-    if (!g_file_get_contents (path, &text, NULL, NULL))
-        return NULL;
-    return g_strchomp (text);
+    return g_strdup (g_hash_table_lookup (tree->texts, path));
 }
 
 static gboolean
@@ -105,7 +117,7 @@ has (const Tree *tree, const char *dir, const char *file)
 {
     g_autofree char *path = file_path (tree, dir, file);
 
-    return g_file_test (path, G_FILE_TEST_EXISTS);
+    return g_hash_table_contains (tree->texts, path);
 }
 
 static CorralCpuset *
@@ -174,12 +186,10 @@ fill (const Tree *tree, const char *dir)
 {
     for (guint i = 0; i < G_N_ELEMENTS (files); i++)
       {
-        g_autofree char *path = file_path (tree, dir, files[i].file);
-
         if (files[i].version != 0 && files[i].version != tree->version)
             continue;
         if (!tree_has (tree, dir, files[i].controller))
-            g_unlink (path);
+            drop (tree, dir, files[i].file);
         else if (!has (tree, dir, files[i].file))
             put (tree, dir, files[i].file, files[i].text);
       }
@@ -674,11 +684,7 @@ do_rmdir (FakeKernel *k, const Tree *tree, const char *dir)
     if (below->len > 0 || has_threads (k, tree, dir))
         return EBUSY;
     for (guint i = 0; i < G_N_ELEMENTS (files); i++)
-      {
-        g_autofree char *file = file_path (tree, dir, files[i].file);
-
-        g_unlink (file);
-      }
+        drop (tree, dir, files[i].file);
     return g_rmdir (path) < 0 ? errno : 0;
 }
 
@@ -923,6 +929,7 @@ add_tree (FakeKernel *k, GString *mounts, const char *name, int version, const c
     tree->mount = *name != '\0' ? g_strconcat ("/sys/fs/cgroup/", name, NULL)
                                 : g_strdup ("/sys/fs/cgroup");
     tree->files = g_strconcat (k->root, tree->mount, NULL);
+    tree->texts = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
     tree->version = version;
     tree->controllers = controllers;
     tree->number = version == 2 ? 0 : (int) k->trees->len + 1;
@@ -956,6 +963,7 @@ tree_free (gpointer data)
 
     g_free (tree->mount);
     g_free (tree->files);
+    g_hash_table_unref (tree->texts);
     g_free (tree);
 }
 

@@ -202,56 +202,6 @@ host_fail_at (Host *host, guint n, int err)
     host->fail_errno = err;
 }
 
-Host *
-host_new (HostKind kind)
-{
-    static const FakeKind fakes[N_HOSTS] = { 0, FAKE_V2, FAKE_V1, FAKE_HYBRID };
-    g_autoptr (Host) host = g_new0 (Host, 1);
-    g_autoptr (GError) error = NULL;
-
-    host->kind = kind;
-    host->vms = g_ptr_array_new ();
-    if (kind == HOST_REAL && geteuid () != 0)
-      {
-        g_test_skip ("not root");
-        return NULL;
-      }
-    if (kind != HOST_REAL)
-        host->fake = fake_kernel_new (fakes[kind], "0-3");
-    host->core = corral_container_core_open (host->fake != NULL ? fake_kernel_root (host->fake) : -1,
-                                             &error);
-    if (host->core == NULL && host->fake == NULL)
-      {
-        g_test_skip (error->message);
-        return NULL;
-      }
-    g_assert_no_error (error);
-    host->core->io.hook = on_step;
-    host->core->io.hook_data = host;
-    host->top = host->fake != NULL ? g_strdup ("/corral-test")
-                                   : g_strdup_printf ("/corral-test-%d", (int) getpid ());
-    if (!corral_container_core_host_cpus (host->core, &host->cpus, &host->mems, &error))
-      {
-        g_test_skip (error->message);
-        return NULL;
-      }
-    if (hwloc_bitmap_weight (host->cpus) < 2)
-      {
-        g_test_skip ("this host has one CPU only");
-        return NULL;
-      }
-    host->cpu[0] = (guint) hwloc_bitmap_first (host->cpus);
-    host->cpu[1] = (guint) hwloc_bitmap_next (host->cpus, (int) host->cpu[0]);
-    if (!corral_container_create (host->core, host->top, NULL, NULL, &error))
-      {
-        if (host->fake != NULL)
-            g_error ("%s", error->message);
-        g_test_skip (error->message);
-        return NULL;
-      }
-    return g_steal_pointer (&host);
-}
-
 static gboolean
 remove_below (Host *host, CorralHierarchy *h, const char *dir)
 {
@@ -285,6 +235,82 @@ clean_up (Host *host)
           }
 }
 
+/* A failed assertion ends the process without a chance to clean up the kernel's cgroups. */
+static void
+start_guardian (Host *host)
+{
+    int ends[2];
+    char byte;
+
+    if (host->fake != NULL)
+        return;
+    g_assert_cmpint (pipe2 (ends, O_CLOEXEC), ==, 0);
+    host->guardian = fork ();
+    g_assert_cmpint (host->guardian, >=, 0);
+    if (host->guardian == 0)
+      {
+        close (ends[1]);
+        (void) !read (ends[0], &byte, 1);
+        host->core->io.hook = NULL;
+        clean_up (host);
+        _exit (0);
+      }
+    close (ends[0]);
+    host->guard_fd = ends[1];
+}
+
+Host *
+host_new (HostKind kind)
+{
+    static const FakeKind fakes[N_HOSTS] = { 0, FAKE_V2, FAKE_V1, FAKE_HYBRID };
+    g_autoptr (Host) host = g_new0 (Host, 1);
+    g_autoptr (GError) error = NULL;
+
+    host->kind = kind;
+    host->guard_fd = -1;
+    host->vms = g_ptr_array_new ();
+    if (kind == HOST_REAL && geteuid () != 0)
+      {
+        g_test_skip ("not root");
+        return NULL;
+      }
+    if (kind != HOST_REAL)
+        host->fake = fake_kernel_new (fakes[kind], "0-3");
+    host->core = corral_container_core_open (host->fake != NULL ? fake_kernel_root (host->fake) : -1,
+                                             &error);
+    if (host->core == NULL && host->fake == NULL)
+      {
+        g_test_skip (error->message);
+        return NULL;
+      }
+    g_assert_no_error (error);
+    host->core->io.hook = on_step;
+    host->core->io.hook_data = host;
+    host->top = host->fake != NULL ? g_strdup ("/corral-test")
+                                   : g_strdup_printf ("/corral-test-%d", (int) getpid ());
+    if (!corral_container_core_host_cpus (host->core, &host->cpus, &host->mems, &error))
+      {
+        g_test_skip (error->message);
+        return NULL;
+      }
+    if (hwloc_bitmap_weight (host->cpus) < 2)
+      {
+        g_test_skip ("this host has one CPU only");
+        return NULL;
+      }
+    host->cpu[0] = (guint) hwloc_bitmap_first (host->cpus);
+    host->cpu[1] = (guint) hwloc_bitmap_next (host->cpus, (int) host->cpu[0]);
+    start_guardian (host);
+    if (!corral_container_create (host->core, host->top, NULL, NULL, &error))
+      {
+        if (host->fake != NULL)
+            g_error ("%s", error->message);
+        g_test_skip (error->message);
+        return NULL;
+      }
+    return g_steal_pointer (&host);
+}
+
 void
 host_free (Host *host)
 {
@@ -298,6 +324,11 @@ host_free (Host *host)
         if (host->top != NULL)
             clean_up (host);
         g_object_unref (host->core);
+      }
+    if (host->guard_fd >= 0)
+      {
+        close (host->guard_fd);
+        g_assert_cmpint (waitpid (host->guardian, NULL, 0), ==, host->guardian);
       }
     fake_kernel_free (host->fake);
     g_ptr_array_unref (host->vms);

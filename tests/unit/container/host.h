@@ -12,6 +12,8 @@ typedef struct {
     FakeKernel *fake; /* NULL: the real one */
     char *top;        /* the test's own container; all others are beneath it */
     GPtrArray *vms;
+    pid_t guardian; /* cleans up after this process, should it die */
+    int guard_fd;
     CorralCpuset *cpus, *mems;
     guint cpu[2];      /* two that it has */
     guint steps;       /* changes since the last host_fail_at() */
