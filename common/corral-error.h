@@ -17,8 +17,8 @@ GQuark corral_error_quark (void);
  * @CORRAL_ERROR_BUSY: the container still holds members or children
  * @CORRAL_ERROR_UNSUPPORTED: this host's kernel or mounts cannot do it; the message says why
  * @CORRAL_ERROR_XML: a document that does not parse or validate; the message names the line
- * @CORRAL_ERROR_PARTIAL: the kernel granted something else than was asked; the message names what it
- *   granted. What was changed has been undone
+ * @CORRAL_ERROR_PARTIAL: the kernel granted something else than was asked; the message names what
+ * it granted. What was changed has been undone
  * @CORRAL_ERROR_IO: reading or writing a file of the host failed
  * @CORRAL_ERROR_DENIED: a change was asked for over a read-only connection
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The smaller parsers of text from outside, chosen by the first byte: lists of pCPUs, container paths and
- * directories, QMP messages, and libvirt's status documents. */
+/* The smaller parsers of text from outside, chosen by the first byte: lists of pCPUs, container
+ * paths and directories, QMP messages, and libvirt's status documents. */
 #include "common/corral-cpuset.h"
 #include "vmm-agent/container/container-path.h"
 #include "vmm-agent/vm/corral-vm-qmp-message.h"

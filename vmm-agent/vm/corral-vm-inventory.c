@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The inventory proper: checks what the sources say against the kernel, and tells what changed.
  *
- * The kernel is believed over everybody. A VM is there while its process is, whatever libvirtd says or
- * does not say: the end of a process comes from a pidfd. Threads are told apart by the vcpuN and
+ * The kernel is believed over everybody. A VM is there while its process is, whatever libvirtd says
+ * or does not say: the end of a process comes from a pidfd. Threads are told apart by the vcpuN and
  * iothreadN directories they sit in (libvirt puts a vCPU there before it says that there is one);
- * only if those name no vCPU (libvirt without cgroups, a VM outside libvirt, or one moved as a whole)
- * is the source's own list used: libvirt's status, or what QEMU says over QMP. For a VM of QMP it is the
- * other way round, since nobody but we sorts its threads into directories. Either way a thread counts
- * only while /proc/PID/task has it alive, and libvirt is known to list vCPUs that have ended. */
+ * only if those name no vCPU (libvirt without cgroups, a VM outside libvirt, or one moved as a
+ * whole) is the source's own list used: libvirt's status, or what QEMU says over QMP. For a VM of
+ * QMP it is the other way round, since nobody but we sorts its threads into directories. Either way
+ * a thread counts only while /proc/PID/task has it alive, and libvirt is known to list vCPUs that
+ * have ended. */
 #include "vmm-agent/container/container-path.h"
 #include "vmm-agent/vm/corral-vm-source.h"
 
@@ -56,7 +57,7 @@ entry_free (gpointer data)
     g_free (entry);
 }
 
-/* --- threads ---------------------------------------------------------------------------------- */
+/* --- threads --- */
 
 static gint
 compare_threads (gconstpointer a, gconstpointer b)
@@ -131,8 +132,8 @@ corral_vm_inventory_group_of (CorralVmInventory *inventory, pid_t pid)
     return group;
 }
 
-/* The group that the VM is in comes first. libvirt plugs a new vCPU into the group that it made, even
- * if the VM has been moved away from there. */
+/* The group that the VM is in comes first. libvirt plugs a new vCPU into the group that it made,
+ * even if the VM has been moved away from there. */
 static GArray *
 read_threads (CorralVmInventory *inventory, const Entry *entry)
 {
@@ -156,8 +157,8 @@ read_threads (CorralVmInventory *inventory, const Entry *entry)
     return threads;
 }
 
-/* A vCPU that is unplugged ends with no word from anybody, so each is watched. Where the kernel cannot
- * do that, its end shows when the threads are next read. */
+/* A vCPU that is unplugged ends with no word from anybody, so each is watched. Where the kernel
+ * cannot do that, its end shows when the threads are next read. */
 static void
 watch_threads (CorralVmInventory *inventory, Entry *entry)
 {
@@ -194,7 +195,7 @@ update_threads (CorralVmInventory *inventory, Entry *entry)
     return TRUE;
 }
 
-/* --- VMs -------------------------------------------------------------------------------------- */
+/* --- VMs --- */
 
 gboolean
 corral_vm_inventory_is_group_of_ours (const char *group)
@@ -388,7 +389,7 @@ corral_vm_inventory_source_read (CorralVmInventory *inventory)
     }
 }
 
-/* --- the object ------------------------------------------------------------------------------- */
+/* --- the object --- */
 
 static void
 corral_vm_inventory_dispose (GObject *object)

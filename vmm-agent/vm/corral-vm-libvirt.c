@@ -2,10 +2,10 @@
 /* VMs of libvirt.
  *
  * Facts come from the status files that libvirtd writes for itself, as soon as anything changes and
- * before it tells anybody: they are one consistent picture, they can be read while libvirtd hangs or
- * is away, and they are replaced by a rename, which inotify reports; so vCPU hotplug is seen too, for
- * which libvirt has no event. libvirt's events say when to read again as well, carry the changes of
- * metadata, and its API is asked for a domain whose status file cannot be understood.
+ * before it tells anybody: they are one consistent picture, they can be read while libvirtd hangs
+ * or is away, and they are replaced by a rename, which inotify reports; so vCPU hotplug is seen
+ * too, for which libvirt has no event. libvirt's events say when to read again as well, carry the
+ * changes of metadata, and its API is asked for a domain whose status file cannot be understood.
  *
  * A VM is left alone until libvirt is done with its start, since it sorts the VM's threads into
  * cgroups until then, and would fail if they were moved meanwhile. */
@@ -33,8 +33,8 @@ struct _CorralVmLibvirt {
     char *reason;
 };
 
-/* A process that holds its pid file locked is the one that libvirt started. Where libvirt does not keep
- * it locked, the process must at least be where libvirt or we have put this VM. */
+/* A process that holds its pid file locked is the one that libvirt started. Where libvirt does not
+ * keep it locked, the process must at least be where libvirt or we have put this VM. */
 static gboolean
 is_this_vm (CorralVmLibvirt *libvirt, const CorralVmProcess *process, gboolean locked,
             const char *group)

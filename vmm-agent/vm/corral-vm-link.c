@@ -78,7 +78,8 @@ give_order (CorralVmLink *link, OrderType type, const char *name)
     g_async_queue_push (link->orders, order);
 }
 
-/* --- reports: from any thread to the main context ----------------------------------------------- */
+/* --- reports: from any thread to the main context -----------------------------------------------
+ */
 
 static void
 posted_free (gpointer data)
@@ -125,7 +126,8 @@ post_simple (CorralVmLink *link, CorralVmLinkReportType type, const char *name, 
     post (link, type, name, text, CORRAL_VM_OTHER, FALSE);
 }
 
-/* --- libvirt's callbacks: in the default main context -------------------------------------------- */
+/* --- libvirt's callbacks: in the default main context --------------------------------------------
+ */
 
 static int
 on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event, int detail, void *data)
@@ -147,7 +149,8 @@ on_close (virConnectPtr connection, int reason, void *data)
     give_order (data, ORDER_CLOSED, NULL);
 }
 
-/* --- the thread --------------------------------------------------------------------------------- */
+/* --- the thread ---------------------------------------------------------------------------------
+ */
 
 typedef struct {
     virConnectPtr connection;
@@ -195,9 +198,10 @@ tell_left (gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-/* While the main loop is in a callback of libvirt, it holds a reference on the connection. Were that
- * the last one, the main loop itself would say good-bye to libvirtd, and wait for the answer. So after
- * the callbacks are taken away, the main loop passes by once before the connection is closed here. */
+/* While the main loop is in a callback of libvirt, it holds a reference on the connection. Were
+ * that the last one, the main loop itself would say good-bye to libvirtd, and wait for the answer.
+ * So after the callbacks are taken away, the main loop passes by once before the connection is
+ * closed here. */
 static void
 wait_for_main_loop (CorralVmLink *link)
 {
@@ -335,7 +339,8 @@ run (gpointer data)
     return NULL;
 }
 
-/* --- for the main context ------------------------------------------------------------------------- */
+/* --- for the main context
+ * ------------------------------------------------------------------------- */
 
 /* libvirt would print its errors; they are reported instead. */
 static void

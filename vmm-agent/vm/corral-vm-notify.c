@@ -7,7 +7,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-/* The same mask everywhere: two of our watches may turn out to be one directory, which has one mask. */
+/* The same mask everywhere: two of our watches may turn out to be one directory, which has one
+ * mask. */
 #define MASK (IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
 /* Times that a directory is looked for anew while its parents come and go under our eyes. */
@@ -61,8 +62,8 @@ drop_wd (CorralVmNotify *notify, int wd)
         inotify_rm_watch (notify->fd, wd);
 }
 
-/* Watches @directory, or the nearest parent. Between finding that a directory is missing and watching
- * its parent it may be made, with no event; so after that it is looked for once more. */
+/* Watches @directory, or the nearest parent. Between finding that a directory is missing and
+ * watching its parent it may be made, with no event; so after that it is looked for once more. */
 static void
 arm (CorralVmNotify *notify, Watch *watch)
 {

@@ -107,8 +107,8 @@ struct _CorralVmEnds {
     guint last_id;
 };
 
-/* To close the descriptor is not enough: while a process that was forked in between has a copy of it,
- * it would go on being ready. */
+/* To close the descriptor is not enough: while a process that was forked in between has a copy of
+ * it, it would go on being ready. */
 static void
 watch_free (gpointer data)
 {

@@ -17,15 +17,15 @@ gboolean corral_vm_process_is_alive (const CorralVmProcess *process);
 /* Whether @tid is a live thread of @pid; never for 0. */
 gboolean corral_vm_process_has_thread (pid_t pid, pid_t tid);
 
-/* Tells when processes and threads end. Each costs a descriptor, and all of them together one source
- * of the main loop, however many they are. */
+/* Tells when processes and threads end. Each costs a descriptor, and all of them together one
+ * source of the main loop, however many they are. */
 typedef struct _CorralVmEnds CorralVmEnds;
 /* @tid is 0 for a whole process. The watch is gone when this is called. */
 typedef void (*CorralVmEndFunc) (pid_t pid, pid_t tid, gpointer data);
 CorralVmEnds *corral_vm_ends_new (CorralVmEndFunc func, gpointer data);
 void corral_vm_ends_free (CorralVmEnds *ends);
-/* @tid: 0 for the whole process. Returns 0 when it cannot be watched: it has ended, no descriptor is
- * left, or for a thread: the kernel is older than 6.9, which has no pidfds of threads. */
+/* @tid: 0 for the whole process. Returns 0 when it cannot be watched: it has ended, no descriptor
+ * is left, or for a thread: the kernel is older than 6.9, which has no pidfds of threads. */
 guint corral_vm_ends_watch (CorralVmEnds *ends, pid_t pid, pid_t tid);
 void corral_vm_ends_unwatch (CorralVmEnds *ends, guint id);
 

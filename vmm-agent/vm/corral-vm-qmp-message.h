@@ -15,7 +15,8 @@
 gboolean corral_vm_qmp_message_parse (const char *line, gsize length, JsonNode **ret_message,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The "return" of each query. An answer of another shape gives %FALSE, %CORRAL_VM_OTHER, no thread. */
+/* The "return" of each query. An answer of another shape gives %FALSE, %CORRAL_VM_OTHER, no thread.
+ */
 gboolean corral_vm_qmp_read_uuid (JsonNode *answer, guint8 *ret_uuid);
 CorralVmState corral_vm_qmp_read_state (JsonNode *answer);
 /* Appends to @threads (of CorralThread) those of query-cpus-fast, with cpu-index for an index, or

@@ -2,8 +2,9 @@
 /* A VM started outside libvirt, by its QMP socket.
  *
  * The VM is the process that listens on the socket, which the kernel names (SO_PEERCRED); what QEMU
- * says over it only adds state and threads. So a QEMU that hangs, or a socket that sends garbage, costs
- * no more than news of this one VM, and the VM stays in the inventory while its process lives. */
+ * says over it only adds state and threads. So a QEMU that hangs, or a socket that sends garbage,
+ * costs no more than news of this one VM, and the VM stays in the inventory while its process
+ * lives. */
 #include "vmm-agent/vm/corral-vm-qmp-message.h"
 #include "vmm-agent/vm/corral-vm-source.h"
 
@@ -111,7 +112,8 @@ report (CorralVmQmp *qmp)
     set_read (qmp);
 }
 
-/* --- connecting --------------------------------------------------------------------------------- */
+/* --- connecting ---------------------------------------------------------------------------------
+ */
 
 static gboolean
 on_retry (gpointer data)
@@ -163,7 +165,8 @@ lose (CorralVmQmp *qmp)
     set_read (qmp);
 }
 
-/* --- sending ------------------------------------------------------------------------------------ */
+/* --- sending ------------------------------------------------------------------------------------
+ */
 
 static void send_output (CorralVmQmp *qmp);
 
@@ -235,7 +238,8 @@ corral_vm_qmp_refresh (CorralVmQmp *qmp)
     ask (qmp, QUERY_IOTHREADS);
 }
 
-/* --- receiving ---------------------------------------------------------------------------------- */
+/* --- receiving ----------------------------------------------------------------------------------
+ */
 
 static void
 on_event (CorralVmQmp *qmp, const char *event)
@@ -464,7 +468,8 @@ connect_to (CorralVmQmp *qmp)
                                    on_connected, qmp);
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------
+ */
 
 static void
 on_directory (const char *file, gpointer data)

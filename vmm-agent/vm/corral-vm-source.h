@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Between the inventory and its sources: a source says what it believes of a VM, the inventory checks
- * that against the kernel and tells the agent. Everything here runs in the inventory's main context. */
+/* Between the inventory and its sources: a source says what it believes of a VM, the inventory
+ * checks that against the kernel and tells the agent. Everything here runs in the inventory's main
+ * context. */
 #pragma once
 
 #include "vmm-agent/vm/corral-vm-notify.h"
@@ -28,13 +29,15 @@ void corral_vm_inventory_put (CorralVmInventory *inventory, const CorralVmFacts 
 void corral_vm_inventory_check (CorralVmInventory *inventory, const char *name);
 /* One more source has been read once. */
 void corral_vm_inventory_source_read (CorralVmInventory *inventory);
-/* (transfer full) (nullable): the group that the process is in, as corral_container_of_process() says */
+/* (transfer full) (nullable): the group that the process is in, as corral_container_of_process()
+ * says */
 char *corral_vm_inventory_group_of (CorralVmInventory *inventory, pid_t pid);
 /* Whether the container core made the group @group for a VM that was moved. */
 gboolean corral_vm_inventory_is_group_of_ours (const char *group);
 void corral_vm_inventory_metadata (CorralVmInventory *inventory, const char *name, const char *uri);
 
-/* --- the sources -------------------------------------------------------------------------------- */
+/* --- the sources --------------------------------------------------------------------------------
+ */
 
 typedef struct _CorralVmLibvirt CorralVmLibvirt;
 CorralVmLibvirt *corral_vm_libvirt_new (CorralVmInventory *inventory, CorralVmNotify *notify,

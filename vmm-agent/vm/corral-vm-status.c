@@ -47,7 +47,7 @@ corral_vm_status_name_is_valid (const char *name)
            g_utf8_validate (name, -1, NULL);
 }
 
-/* --- XML -------------------------------------------------------------------------------------- */
+/* --- XML --- */
 
 static xmlNode *
 child (xmlNode *parent, const char *name)
@@ -182,7 +182,7 @@ corral_vm_status_parse (const char *xml, gsize length, CorralVmStatus **ret_stat
     return TRUE;
 }
 
-/* --- files ------------------------------------------------------------------------------------ */
+/* --- files --- */
 
 /* The files lie on a tmpfs, and are opened so that nothing else put in their place could block. */
 static int
@@ -268,10 +268,10 @@ corral_vm_status_read_pid (const char *directory, const char *name, pid_t *ret_p
     return TRUE;
 }
 
-/* --- names ------------------------------------------------------------------------------------ */
+/* --- names --- */
 
-/* libvirt keeps letters, digits and dashes of a domain's name, dots too but no two of '.' and '-' in a
- * row, and none of them at either end. */
+/* libvirt keeps letters, digits and dashes of a domain's name, dots too but no two of '.' and '-'
+ * in a row, and none of them at either end. */
 static void
 append_machine_name (GString *group, gsize start, const char *name)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The VM inventory: which VMs and which threads exist on this host, from libvirt's events and from QMP
- * sockets named in the settings. It polls nothing, and no call of it waits for QEMU or libvirtd. */
+/* The VM inventory: which VMs and which threads exist on this host, from libvirt's events and from
+ * QMP sockets named in the settings. It polls nothing, and no call of it waits for QEMU or
+ * libvirtd. */
 #pragma once
 
 #include "vmm-agent/container/corral-container.h"
@@ -28,8 +29,8 @@ typedef struct {
     guint64 start_time; /* field 22 of /proc/PID/stat: with @pid it names the process for good */
     char *partition;    /* (nullable): the live <resource><partition>, its home */
     /* (nullable): the group directory its source made for it, relative to a hierarchy's root, as
-     * corral_container_of_process() writes it. It stays the same when the VM is moved. NULL while the
-     * VM is in no group; one that is made later is a "vm-changed". */
+     * corral_container_of_process() writes it. It stays the same when the VM is moved. NULL while
+     * the VM is in no group; one that is made later is a "vm-changed". */
     char *home_group;
     /* Of CorralThread: every vCPU and I/O thread that exists in the kernel now, sorted by role and
      * index. Never from thread names. */

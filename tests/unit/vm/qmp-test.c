@@ -198,7 +198,8 @@ test_half_messages (Server *s, gconstpointer unused)
     g_assert_cmpuint (s->n_connections, ==, 1);
 }
 
-/* Whatever comes, it is the connection that is given up, and not the VM; and then it is tried again. */
+/* Whatever comes, it is the connection that is given up, and not the VM; and then it is tried
+ * again. */
 static void
 check_dropped (Server *s, const char *text, gsize length)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An inventory over a folder that stands for the host: its cgroups and libvirt's state directory are
- * made up; processes and threads are real. */
+/* An inventory over a folder that stands for the host: its cgroups and libvirt's state directory
+ * are made up; processes and threads are real. */
 #pragma once
 
 #include "vmm-agent/vm/corral-vm.h"

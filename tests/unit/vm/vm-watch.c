@@ -3,8 +3,9 @@
  *
  *   vm-watch [--uri URI] [--state-dir DIR] [--qmp NAME=SOCKET]...
  *
- * Each line has "signal" and "ms" (since the start), and the VM. Lines on standard input are commands:
- * "list", "ping" (which shows that the main loop runs), "connected", "refresh NAME"; end of file ends it. */
+ * Each line has "signal" and "ms" (since the start), and the VM. Lines on standard input are
+ * commands: "list", "ping" (which shows that the main loop runs), "connected", "refresh NAME"; end
+ * of file ends it. */
 #include "vmm-agent/vm/corral-vm.h"
 
 #include <gio/gio.h>
