@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Members that somebody asks to join or to leave. The files are saved, the kernel is told, and when it
- * refuses the files are as before. */
+/* Members that somebody asks to join or to leave. The files are saved, the kernel is told, and when
+ * it refuses the files are as before. */
 #include "vmm-agent/agent/corral-agent-private.h"
 
 #include "common/corral-error.h"
@@ -86,9 +86,11 @@ find_target (CorralAgent *agent, const CorralMemberDef *member, Target *ret_targ
     return TRUE;
 }
 
-/* --- attach ------------------------------------------------------------------------------------- */
+/* --- attach -------------------------------------------------------------------------------------
+ */
 
-/* Another active container that names the same member would claim it back at the VM's next start. */
+/* Another active container that names the same member would claim it back at the VM's next start.
+ */
 static gboolean
 release_elsewhere (CorralAgent *agent, CorralAgentEntry *entry, const CorralMemberDef *member,
                    CorralAgentDraft *ret_draft, GError **error)
@@ -182,7 +184,8 @@ corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef
     return TRUE;
 }
 
-/* --- detach ------------------------------------------------------------------------------------- */
+/* --- detach -------------------------------------------------------------------------------------
+ */
 
 /* CORRAL_ERROR_STATE when it is here by its source's word */
 static gboolean

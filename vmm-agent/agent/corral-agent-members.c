@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which VM is in which container. The kernel says; what is kept here is a copy of its answer, taken when
- * the inventory or the container core reports a change. */
+/* Which VM is in which container. The kernel says; what is kept here is a copy of its answer, taken
+ * when the inventory or the container core reports a change. */
 #include "vmm-agent/agent/corral-agent-private.h"
 
 #include "common/corral-error.h"
@@ -10,7 +10,8 @@
 /* Groups come and go in bursts when VMs start; one look serves them all. */
 #define LOOK_DELAY_MS 20
 
-/* --- tables ------------------------------------------------------------------------------------- */
+/* --- tables -------------------------------------------------------------------------------------
+ */
 
 void
 corral_agent_vm_free (CorralAgentVm *vm)
@@ -93,8 +94,8 @@ is_pattern (const CorralMemberDef *member)
     return member->type == CORRAL_MEMBER_VM && strpbrk (member->name, "*?") != NULL;
 }
 
-/* Patterns stay as they are wished; a VM or vCPU is listed while it is there. All containers at once:
- * a VM that comes here leaves there. */
+/* Patterns stay as they are wished; a VM or vCPU is listed while it is there. All containers at
+ * once: a VM that comes here leaves there. */
 void
 corral_agent_show_members (CorralAgent *agent)
 {
@@ -102,6 +103,7 @@ corral_agent_show_members (CorralAgent *agent)
     CorralAgentEntry *entry;
     GHashTableIter iter;
 
+    agent->generation++;
     g_hash_table_iter_init (&iter, agent->entries);
     while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &entry)) {
         if (!corral_agent_entry_is_active (entry))
@@ -159,7 +161,8 @@ corral_agent_relink (CorralAgent *agent)
     corral_agent_show_members (agent);
 }
 
-/* --- what the kernel says ----------------------------------------------------------------------- */
+/* --- what the kernel says -----------------------------------------------------------------------
+ */
 
 static void
 describe (const CorralVm *vm, CorralContainerVm *ret_vm)
@@ -172,8 +175,8 @@ describe (const CorralVm *vm, CorralContainerVm *ret_vm)
     };
 }
 
-/* vCPUs that are plugged appear in the group that the VM's source made, also while the VM is elsewhere:
- * that is how we learn of them, at once. */
+/* vCPUs that are plugged appear in the group that the VM's source made, also while the VM is
+ * elsewhere: that is how we learn of them, at once. */
 static void
 watch_home (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known)
 {
@@ -316,9 +319,11 @@ sample_all (CorralAgent *agent, CorralAgentVm *vm)
         corral_agent_thread_sample (agent, g_ptr_array_index (vm->threads, i));
 }
 
-/* --- moves -------------------------------------------------------------------------------------- */
+/* --- moves --------------------------------------------------------------------------------------
+ */
 
-/* Puts vCPUs that are apart from their VM back where they were, after the VM was moved as a whole. */
+/* Puts vCPUs that are apart from their VM back where they were, after the VM was moved as a whole.
+ */
 static void
 part_again (CorralAgent *agent, CorralAgentVm *vm, const CorralAgentThread *but)
 {
@@ -402,8 +407,8 @@ place_wished_vcpus (CorralAgent *agent, CorralAgentVm *vm)
     }
 }
 
-/* A VM that has just come goes to who claims it. One that is in a container by its partition is brought
- * into those hierarchies of it that its source does not use (v1 cpuacct on a hybrid host).
+/* A VM that has just come goes to who claims it. One that is in a container by its partition is
+ * brought into those hierarchies of it that its source does not use (v1 cpuacct on a hybrid host).
  * Returns: whether it has been in its container, in every hierarchy, since it was born */
 static gboolean
 settle_in (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolean everywhere,
@@ -447,9 +452,10 @@ corral_agent_take_claimed (CorralAgent *agent, CorralAgentEntry *entry)
     }
 }
 
-/* Brings together what belongs together: a vCPU that was plugged is where the VM's source makes it, which
- * need not be where the VM is; and a kill of ours in the middle of a move leaves a VM in two places. What
- * is apart by somebody's wish stays so. @always: even if all vCPUs are there, for the other threads */
+/* Brings together what belongs together: a vCPU that was plugged is where the VM's source makes it,
+ * which need not be where the VM is; and a kill of ours in the middle of a move leaves a VM in two
+ * places. What is apart by somebody's wish stays so. @always: even if all vCPUs are there, for the
+ * other threads */
 static void
 gather (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolean always)
 {
@@ -484,7 +490,8 @@ is_on_record (CorralAgent *agent, const CorralVm *known)
     return FALSE;
 }
 
-/* --- the inventory's signals -------------------------------------------------------------------- */
+/* --- the inventory's signals --------------------------------------------------------------------
+ */
 
 static void
 on_vm_removed (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *agent)
@@ -530,7 +537,8 @@ on_vm_added (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *a
     born_here = settle_in (agent, vm, known, everywhere, on_record);
     if (!read_place (agent, vm, &everywhere))
         return;
-    /* Only now its threads go on record: after a kill before this, the next start claims it again. */
+    /* Only now its threads go on record: after a kill before this, the next start claims it again.
+     */
     update_threads (agent, vm, known, born_here);
     if (on_record)
         gather (agent, vm, known, g_strcmp0 (vm->group, known->home_group) != 0);
@@ -603,7 +611,8 @@ corral_agent_notice_threads (CorralAgent *agent, CorralAgentEntry *entry)
         corral_vm_inventory_refresh_threads (agent->inventory, g_ptr_array_index (names, i));
 }
 
-/* --- the container core's signals --------------------------------------------------------------- */
+/* --- the container core's signals ---------------------------------------------------------------
+ */
 
 void
 corral_agent_group_changed (CorralAgent *agent, const char *group)
@@ -650,7 +659,8 @@ corral_agent_look_soon (CorralAgent *agent)
         agent->look = g_timeout_add (LOOK_DELAY_MS, on_look, agent);
 }
 
-/* --- for corral-agent-attach.c ------------------------------------------------------------------ */
+/* --- for corral-agent-attach.c ------------------------------------------------------------------
+ */
 
 const CorralVm *
 corral_agent_find_vm (CorralAgent *agent, const char *name, CorralAgentVm **ret_vm, GError **error)

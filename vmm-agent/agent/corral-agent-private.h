@@ -13,6 +13,11 @@
 
 typedef struct CorralAgentEntry CorralAgentEntry;
 
+/* Answers are given again for this long, unless members come, go or move. Many clients that read in
+ * a loop then cost what one does; it is half a tick of the clock that libvirt's own vCPU times step
+ * by. */
+#define CORRAL_AGENT_FRESH_USEC 5000
+
 /* A container. @shown comes first: the rest of the world has pointers to it. */
 struct CorralAgentEntry {
     CorralContainer shown;
@@ -21,6 +26,11 @@ struct CorralAgentEntry {
     CorralDefinition *stored;
     CorralAgentEntry *parent; /* (nullable): the nearest active container above; while active */
     CorralUsageSlot slot;
+    guint64 told_generation; /* usage and vCPUs as they were told last, and when */
+    gint64 usage_time;
+    CorralAgentUsage usage;
+    gint64 vcpus_time;
+    GArray *vcpus;            /* (nullable) */
     CorralUsageAccount spare; /* used when @slot could not be had */
     char *watched;            /* (nullable): the path that is watched */
     guint recheck;            /* source of a second look at a container that is half made, or 0 */
@@ -65,11 +75,13 @@ struct _CorralAgent {
     GHashTable *entries; /* name -> CorralAgentEntry */
     GHashTable *vms;     /* name -> CorralAgentVm */
     int proc_fd;
-    gboolean starting; /* what is found now was there before: no event */
-    guint look;        /* source of a look at all VMs, or 0 */
+    guint64 generation; /* grows when members come, go or move */
+    gboolean starting;  /* what is found now was there before: no event */
+    guint look;         /* source of a look at all VMs, or 0 */
 };
 
-/* --- corral-agent.c ----------------------------------------------------------------------------- */
+/* --- corral-agent.c -----------------------------------------------------------------------------
+ */
 
 /* CORRAL_ERROR_NOT_FOUND */
 CorralAgentEntry *corral_agent_find (CorralAgent *agent, const char *name, GError **error);
@@ -95,10 +107,12 @@ void corral_agent_emit_simple (CorralAgent *agent, CorralAgentEntry *entry, Corr
 /* Takes @problem and adds "cannot X: " in front when @what is not NULL. */
 void corral_agent_problem (CorralAgent *agent, GError *problem, const char *what);
 
-/* --- corral-agent-draft.c ----------------------------------------------------------------------- */
+/* --- corral-agent-draft.c -----------------------------------------------------------------------
+ */
 
-/* A change of definitions that is not in force yet: edit the copies, save the files, tell the kernel, and
- * then commit, or undo the files. A draft that is freed without commit changes nothing in memory. */
+/* A change of definitions that is not in force yet: edit the copies, save the files, tell the
+ * kernel, and then commit, or undo the files. A draft that is freed without commit changes nothing
+ * in memory. */
 typedef struct {
     CorralAgentEntry *entry;
     CorralDefinition *live;   /* (nullable): copy of entry->stored */
@@ -118,7 +132,8 @@ void corral_agent_draft_commit (CorralAgent *agent, CorralAgentDraft *draft);
 void corral_agent_draft_clear (CorralAgentDraft *draft);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CorralAgentDraft, corral_agent_draft_clear)
 
-/* --- corral-agent-life.c ------------------------------------------------------------------------ */
+/* --- corral-agent-life.c ------------------------------------------------------------------------
+ */
 
 /* Gives an entry without UUID one; a file's is made from its name, so that it stays the same. */
 void corral_agent_uuid_from_name (const char *name, guint8 *uuid);
@@ -130,8 +145,8 @@ gboolean corral_agent_check_unique (CorralAgent *agent, const CorralDefinition *
 gboolean corral_agent_check_replaces (CorralAgent *agent, const CorralAgentEntry *entry,
                                       const CorralDefinition *definition, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
-/* Takes over a container that the kernel has, with the values of @wanted: they are written where the
- * kernel's differ; where it refuses, its own stay. */
+/* Takes over a container that the kernel has, with the values of @wanted: they are written where
+ * the kernel's differ; where it refuses, its own stay. */
 gboolean corral_agent_adopt (CorralAgent *agent, CorralAgentEntry *entry,
                              const CorralDefinition *wanted, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -143,7 +158,8 @@ void corral_agent_deactivate (CorralAgent *agent, CorralAgentEntry *entry);
 /* Brings an entry in line with the kernel: hooked up to the core's watch. */
 void corral_agent_check (CorralAgent *agent, CorralAgentEntry *entry);
 void corral_agent_watch_entry (CorralAgent *agent, CorralAgentEntry *entry);
-/* --- corral-agent-tune.c ------------------------------------------------------------------------ */
+/* --- corral-agent-tune.c ------------------------------------------------------------------------
+ */
 
 #define CORRAL_AGENT_TUNE_DEFAULT                                                                  \
     {                                                                                              \
@@ -160,16 +176,19 @@ gboolean corral_agent_write_kernel_tune (CorralAgent *agent, const char *path,
                                          const CorralCpuTune *tune, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- corral-agent-start.c ----------------------------------------------------------------------- */
+/* --- corral-agent-start.c -----------------------------------------------------------------------
+ */
 
 gboolean corral_agent_read_definitions (CorralAgent *agent, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 void corral_agent_autostart (CorralAgent *agent);
 
-/* --- corral-agent-members.c --------------------------------------------------------------------- */
+/* --- corral-agent-members.c ---------------------------------------------------------------------
+ */
 
 void corral_agent_connect_inventory (CorralAgent *agent);
-/* @entry has become active: the running VMs that its members name, and nobody else's better, come in. */
+/* @entry has become active: the running VMs that its members name, and nobody else's better, come
+ * in. */
 void corral_agent_take_claimed (CorralAgent *agent, CorralAgentEntry *entry);
 /* The signal "changed" of the core, for a path that is no container of ours */
 void corral_agent_group_changed (CorralAgent *agent, const char *group);
@@ -180,9 +199,10 @@ void corral_agent_vm_free (CorralAgentVm *vm);
 void corral_agent_relink (CorralAgent *agent);
 /* Lists who is there, in each shown.live->members. */
 void corral_agent_show_members (CorralAgent *agent);
-/* QEMU tells nobody over QMP when a vCPU is plugged, and the thread appears in the VM's own group, so no
- * directory comes. Nothing is polled: whoever asks for a container's vCPUs makes us look whether the
- * number of threads has changed; if so, QEMU is asked, and its answer is there for the next one. */
+/* QEMU tells nobody over QMP when a vCPU is plugged, and the thread appears in the VM's own group,
+ * so no directory comes. Nothing is polled: whoever asks for a container's vCPUs makes us look
+ * whether the number of threads has changed; if so, QEMU is asked, and its answer is there for the
+ * next one. */
 void corral_agent_notice_threads (CorralAgent *agent, CorralAgentEntry *entry);
 /* (transfer container): of CorralAgentVm, those in @entry or beneath it, sorted by name */
 GPtrArray *corral_agent_vms_within (CorralAgent *agent, CorralAgentEntry *entry);
@@ -191,8 +211,8 @@ GPtrArray *corral_agent_vms_within (CorralAgent *agent, CorralAgentEntry *entry)
 const CorralVm *corral_agent_find_vm (CorralAgent *agent, const char *name, CorralAgentVm **ret_vm,
                                       GError **error);
 CorralAgentThread *corral_agent_find_vcpu (CorralAgentVm *vm, int vcpu, GError **error);
-/* Moves in the kernel, and takes note of it: a whole VM to a container or to its home group, one vCPU to
- * a container or back to the rest of its VM. */
+/* Moves in the kernel, and takes note of it: a whole VM to a container or to its home group, one
+ * vCPU to a container or back to the rest of its VM. */
 gboolean corral_agent_move_vm (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known,
                                const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean corral_agent_restore_vm (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known,
@@ -203,10 +223,11 @@ gboolean corral_agent_rejoin_vcpu (CorralAgent *agent, CorralAgentVm *vm, const 
                                    CorralAgentThread *thread, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- corral-agent-threads.c --------------------------------------------------------------------- */
+/* --- corral-agent-threads.c ---------------------------------------------------------------------
+ */
 
-/* @born_here: all its time was spent in its container; else counting starts now. A thread that is on
- * record from before our restart goes on where it was. */
+/* @born_here: all its time was spent in its container; else counting starts now. A thread that is
+ * on record from before our restart goes on where it was. */
 CorralAgentThread *corral_agent_thread_new (CorralAgent *agent, pid_t pid,
                                             const CorralThread *known, gboolean born_here);
 gboolean corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid);

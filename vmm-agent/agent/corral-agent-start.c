@@ -140,8 +140,8 @@ corral_agent_read_definitions (CorralAgent *agent, GError **error)
     return TRUE;
 }
 
-/* As libvirt does: once after a boot, not at each start of the daemon, so that what an administrator
- * has stopped stays so. The state folder is emptied by a boot. */
+/* As libvirt does: once after a boot, not at each start of the daemon, so that what an
+ * administrator has stopped stays so. The state folder is emptied by a boot. */
 void
 corral_agent_autostart (CorralAgent *agent)
 {
@@ -164,7 +164,8 @@ corral_agent_autostart (CorralAgent *agent)
         corral_agent_problem (agent, problem, NULL);
 }
 
-/* --- reload ------------------------------------------------------------------------------------- */
+/* --- reload -------------------------------------------------------------------------------------
+ */
 
 static gboolean
 is_same (const CorralDefinition *a, const CorralDefinition *b)

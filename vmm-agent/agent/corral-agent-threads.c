@@ -49,7 +49,8 @@ ticks_to_ns (guint64 ticks)
     return ticks * (G_USEC_PER_SEC * 1000 / (guint64) hertz);
 }
 
-/* proc(5), stat: the name in field 2 may hold anything, so fields are counted after its last ')'. */
+/* proc(5), stat: the name in field 2 may hold anything, so fields are counted after its last ')'.
+ */
 static gboolean
 parse_stat (const char *text, ThreadState *state, guint64 *ret_run_ticks)
 {
@@ -201,7 +202,8 @@ corral_agent_thread_move (CorralAgent *agent, CorralAgentThread *thread, CorralA
     thread->inner = inner;
 }
 
-/* --- for the driver ----------------------------------------------------------------------------- */
+/* --- for the driver -----------------------------------------------------------------------------
+ */
 
 static gboolean
 is_within (const CorralAgentThread *thread, const CorralAgentEntry *entry)
@@ -225,8 +227,8 @@ typedef struct {
     CorralAgentThread *thread;
 } Vcpu;
 
-/* (transfer full): of Vcpu, in the flattened order. A vCPU that sits in a container apart from its VM
- * counts where it sits. */
+/* (transfer full): of Vcpu, in the flattened order. A vCPU that sits in a container apart from its
+ * VM counts where it sits. */
 static GArray *
 vcpus_within (CorralAgent *agent, CorralAgentEntry *entry)
 {
@@ -282,44 +284,74 @@ find_active (CorralAgent *agent, const char *name, GError **error)
     return entry;
 }
 
+/* A number from before the last change of members is stale at once. */
+static gboolean
+is_fresh (CorralAgent *agent, CorralAgentEntry *entry, const gint64 *time)
+{
+    if (entry->told_generation != agent->generation)
+        entry->usage_time = entry->vcpus_time = 0;
+    entry->told_generation = agent->generation;
+    return *time != 0 && g_get_monotonic_time () - *time < CORRAL_AGENT_FRESH_USEC;
+}
+
+static void
+read_vcpu (CorralAgent *agent, const Vcpu *at, CorralAgentVcpu *vcpu)
+{
+    ThreadState state;
+
+    *vcpu = (CorralAgentVcpu){ .vm_name = at->vm->name,
+                               .vcpu = at->thread->vcpu,
+                               .tid = at->thread->tid };
+    if (read_state (at->thread, &state)) {
+        account_for (agent, at->thread, &state);
+        vcpu->running = state.running;
+        vcpu->last_cpu = state.last_cpu;
+        vcpu->time_ns = state.counters.run_ns;
+        vcpu->wait_ns = state.counters.wait_ns;
+    } else {
+        /* It has just ended; its numbers do not go back before it leaves the list. */
+        vcpu->time_ns = sample_of (agent, at->thread)->run_ns;
+        vcpu->wait_ns = sample_of (agent, at->thread)->wait_ns;
+    }
+}
+
+/* Looks at each of them; entry->vcpus has what was seen, without affinities. */
+static void
+read_vcpus (CorralAgent *agent, CorralAgentEntry *entry)
+{
+    g_autoptr (GArray) within = NULL;
+
+    corral_agent_notice_threads (agent, entry);
+    within = vcpus_within (agent, entry);
+    g_clear_pointer (&entry->vcpus, g_array_unref);
+    entry->vcpus = g_array_sized_new (FALSE, TRUE, sizeof (CorralAgentVcpu), within->len);
+    g_array_set_clear_func (entry->vcpus, clear_vcpu);
+    g_array_set_size (entry->vcpus, within->len);
+    for (guint i = 0; i < within->len; i++)
+        read_vcpu (agent, &g_array_index (within, Vcpu, i),
+                   &g_array_index (entry->vcpus, CorralAgentVcpu, i));
+    entry->vcpus_time = g_get_monotonic_time ();
+}
+
 gboolean
 corral_agent_list_vcpus (CorralAgent *agent, const char *name, gboolean with_affinity,
                          GArray **ret_vcpus, GError **error)
 {
     CorralAgentEntry *entry = find_active (agent, name, error);
-    g_autoptr (GArray) within = NULL;
     GArray *vcpus;
 
     if (entry == NULL)
         return FALSE;
-    corral_agent_notice_threads (agent, entry);
-    within = vcpus_within (agent, entry);
-    vcpus = g_array_sized_new (FALSE, TRUE, sizeof (CorralAgentVcpu), within->len);
+    if (!is_fresh (agent, entry, &entry->vcpus_time))
+        read_vcpus (agent, entry);
+    vcpus = g_array_copy (entry->vcpus);
     g_array_set_clear_func (vcpus, clear_vcpu);
-    for (guint i = 0; i < within->len; i++) {
-        Vcpu *at = &g_array_index (within, Vcpu, i);
-        CorralAgentVcpu vcpu = { .vm_name = at->vm->name,
-                                 .vcpu = at->thread->vcpu,
-                                 .tid = at->thread->tid };
-        ThreadState state;
+    for (guint i = 0; with_affinity && i < vcpus->len; i++) {
+        CorralAgentVcpu *vcpu = &g_array_index (vcpus, CorralAgentVcpu, i);
 
-        if (read_state (at->thread, &state)) {
-            account_for (agent, at->thread, &state);
-            vcpu.running = state.running;
-            vcpu.last_cpu = state.last_cpu;
-            vcpu.time_ns = state.counters.run_ns;
-            vcpu.wait_ns = state.counters.wait_ns;
-        } else {
-            /* It has just ended; its numbers do not go back before it leaves the list. */
-            vcpu.time_ns = sample_of (agent, at->thread)->run_ns;
-            vcpu.wait_ns = sample_of (agent, at->thread)->wait_ns;
-        }
-        if (with_affinity) {
-            vcpu.affinity = read_affinity (vcpu.tid);
-            if (vcpu.affinity == NULL)
-                vcpu.affinity = hwloc_bitmap_alloc ();
-        }
-        g_array_append_val (vcpus, vcpu);
+        vcpu->affinity = read_affinity (vcpu->tid);
+        if (vcpu->affinity == NULL)
+            vcpu->affinity = hwloc_bitmap_alloc ();
     }
     *ret_vcpus = vcpus;
     return TRUE;
@@ -377,22 +409,23 @@ corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *
 {
     CorralAgentEntry *entry = find_active (agent, name, error);
     g_autoptr (GPtrArray) vms = NULL;
-    g_autoptr (GArray) within = NULL;
     CorralContainerUsage kernel;
     CorralUsageAccount *account;
 
     if (entry == NULL)
         return FALSE;
-    corral_agent_notice_threads (agent, entry);
-    within = vcpus_within (agent, entry);
-    for (guint i = 0; i < within->len; i++)
-        corral_agent_thread_sample (agent, g_array_index (within, Vcpu, i).thread);
+    if (is_fresh (agent, entry, &entry->usage_time)) {
+        *ret_usage = entry->usage;
+        return TRUE;
+    }
+    /* Threads and total are read together, whatever the age of the list. */
+    read_vcpus (agent, entry);
     if (!corral_container_get_usage (agent->core, entry->stored->partition, &kernel, error))
         return FALSE;
     account = corral_agent_account (agent, entry);
     corral_usage_account_tell (account, kernel.total_ns);
     vms = corral_agent_vms_within (agent, entry);
-    *ret_usage = (CorralAgentUsage){
+    entry->usage = (CorralAgentUsage){
         .total_ns = kernel.total_ns,
         .user_ns = kernel.user_ns,
         .system_ns = kernel.system_ns,
@@ -404,8 +437,10 @@ corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *
         .nr_periods = kernel.nr_periods,
         .nr_throttled = kernel.nr_throttled,
         .vms = vms->len,
-        .vcpus = within->len,
+        .vcpus = entry->vcpus->len,
         .source = "threads",
     };
+    entry->usage_time = g_get_monotonic_time ();
+    *ret_usage = entry->usage;
     return TRUE;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Changes of an active container's values. The files are saved first, then the kernel is told; when it
- * refuses, both are as before. */
+/* Changes of an active container's values. The files are saved first, then the kernel is told; when
+ * it refuses, both are as before. */
 #include "vmm-agent/agent/corral-agent-private.h"
 
 #include "common/corral-error.h"
@@ -96,7 +96,8 @@ corral_agent_get_tune (CorralAgent *agent, const char *name, guint affect, Corra
     return TRUE;
 }
 
-/* The limits that cannot be told from one field alone, checked on what the change makes of the whole. */
+/* The limits that cannot be told from one field alone, checked on what the change makes of the
+ * whole. */
 static gboolean
 check_tune (const CorralCpuTune *before, const CorralCpuTune *change, GError **error)
 {

@@ -13,7 +13,8 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (CorralAgent, corral_agent, G_TYPE_OBJECT)
 
-/* --- the object --------------------------------------------------------------------------------- */
+/* --- the object ---------------------------------------------------------------------------------
+ */
 
 static void
 entry_free (CorralAgentEntry *entry)
@@ -22,6 +23,7 @@ entry_free (CorralAgentEntry *entry)
     corral_definition_free (entry->shown.config);
     corral_definition_free (entry->stored);
     g_clear_handle_id (&entry->recheck, g_source_remove);
+    g_clear_pointer (&entry->vcpus, g_array_unref);
     g_free (entry->watched);
     g_free (entry);
 }
@@ -165,7 +167,8 @@ corral_agent_inventory (CorralAgent *agent)
     return agent->inventory;
 }
 
-/* --- entries ------------------------------------------------------------------------------------ */
+/* --- entries ------------------------------------------------------------------------------------
+ */
 
 CorralAgentEntry *
 corral_agent_find (CorralAgent *agent, const char *name, GError **error)
@@ -318,7 +321,8 @@ corral_agent_inner (CorralAgent *agent, const char *path)
     return best;
 }
 
-/* --- signals ------------------------------------------------------------------------------------ */
+/* --- signals ------------------------------------------------------------------------------------
+ */
 
 void
 corral_agent_emit (CorralAgent *agent, const CorralEvent *event)

@@ -153,7 +153,10 @@ gboolean corral_agent_set_text (CorralAgent *agent, const char *name, CorralText
 
 /* --- usage ------------------------------------------------------------------------------------ */
 
-/* Of the container and everything beneath it. No field ever goes back while the container lives,
+/* corral_agent_list_vcpus() and corral_agent_get_usage() may give an answer that is up to 5 ms old, but
+ * never one from before a member came, left or moved.
+ *
+ * Of the container and everything beneath it. No field ever goes back while the container lives,
  * whatever members do and however often corrald restarts. */
 typedef struct {
     guint64 total_ns, user_ns, system_ns;

@@ -41,7 +41,8 @@ static const struct {
       "/run/libvirt/qemu" },
 };
 
-/* Paths must be absolute, since corrald's working directory means nothing to who writes the file. */
+/* Paths must be absolute, since corrald's working directory means nothing to who writes the file.
+ */
 static gboolean
 take_path (const char *value, char **field, GError **error)
 {

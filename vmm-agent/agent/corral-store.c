@@ -203,8 +203,8 @@ corral_store_list (CorralStore *store, GPtrArray **ret_definitions, GPtrArray **
     return TRUE;
 }
 
-/* A new definition must not inherit the autostart of one that was removed by hand; and a file that we
- * cannot read may hold what its author still wants. */
+/* A new definition must not inherit the autostart of one that was removed by hand; and a file that
+ * we cannot read may hold what its author still wants. */
 static gboolean
 make_room (CorralStore *store, const char *name, GError **error)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A header and an array of records of one size. A record's key is written last when it is taken and
- * first when it is dropped, so that a kill in between leaves a free record, never a wrong one. In the
- * same way a sample is stored before the sums that it adds to: a kill in between makes that time count as
- * emulator, and nothing that was told goes back. */
+ * first when it is dropped, so that a kill in between leaves a free record, never a wrong one. In
+ * the same way a sample is stored before the sums that it adds to: a kill in between makes that
+ * time count as emulator, and nothing that was told goes back. */
 #include "vmm-agent/agent/corral-usage-file.h"
 
 #include "common/corral-error.h"

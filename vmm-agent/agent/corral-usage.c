@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* total is the kernel's counter of the container. It holds members that left or ended, so it is the one
- * number that needs no help. A stock kernel does not split it, so vCPU threads are looked at one by one:
- * whatever a thread's counters gained since the last look is added to every container that the thread
- * is beneath. Who has left or ended is in these sums already; what a thread used after the last look
- * before its end cannot be told apart any more and counts as emulator, which is the rest of total.
+/* total is the kernel's counter of the container. It holds members that left or ended, so it is the
+ * one number that needs no help. A stock kernel does not split it, so vCPU threads are looked at
+ * one by one: whatever a thread's counters gained since the last look is added to every container
+ * that the thread is beneath. Who has left or ended is in these sums already; what a thread used
+ * after the last look before its end cannot be told apart any more and counts as emulator, which is
+ * the rest of total.
  *
  * The invariants, kept by arithmetic and not by luck of timing:
  *   guest + host + emulator == total, exactly, in every answer;

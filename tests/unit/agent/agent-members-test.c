@@ -403,6 +403,35 @@ test_vcpus (Fixture *f, gconstpointer unused)
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
 }
 
+/* An answer may be told again, but not one from before a change of members. */
+static void
+test_fresh (Fixture *f, gconstpointer unused)
+{
+    g_autoptr (GError) error = NULL;
+    CorralAgentUsage usage;
+    FakeVm *vm;
+
+    FIXTURE_CHECK (f);
+    fixture_define_and_start (f, "a", "/a", "");
+    vm = fixture_vm (f, 2);
+    add (f, "web", vm);
+    g_assert_true (corral_agent_get_usage (f->agent, "a", &usage, &error));
+    g_assert_cmpuint (usage.vcpus, ==, 0);
+    g_assert_true (attach (f, "a", "web", -1, 0, &error));
+    g_assert_true (corral_agent_get_usage (f->agent, "a", &usage, &error));
+    g_assert_cmpuint (usage.vcpus, ==, 2);
+    g_assert_cmpuint (usage.vms, ==, 1);
+    fake_vm_plug (vm);
+    fake_inventory_change (inventory (f), "web", vm);
+    g_assert_true (corral_agent_get_usage (f->agent, "a", &usage, &error));
+    g_assert_cmpuint (usage.vcpus, ==, 3);
+    g_ptr_array_remove (f->vms, vm);
+    fake_inventory_remove (inventory (f), "web");
+    g_assert_true (corral_agent_get_usage (f->agent, "a", &usage, &error));
+    g_assert_cmpuint (usage.vcpus, ==, 0);
+    g_assert_cmpuint (usage.vms, ==, 0);
+}
+
 /* --- usage ------------------------------------------------------------------------------------ */
 
 static CorralAgentUsage
@@ -539,6 +568,7 @@ main (int argc, char **argv)
     FIXTURE_ADD ("/members/end", test_end);
     FIXTURE_ADD ("/members/undo", test_undo);
     FIXTURE_ADD ("/members/vcpus", test_vcpus);
+    FIXTURE_ADD ("/members/fresh", test_fresh);
     FIXTURE_ADD ("/members/usage", test_usage);
     FIXTURE_ADD ("/members/usage-end-unseen", test_usage_end_unseen);
     return g_test_run ();

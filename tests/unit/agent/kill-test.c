@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* kill -9 at every step. A child makes one change under ptrace and is killed right before its nth
- * system call that writes anything, for n = 1, 2, ... until the change runs through. After each kill
- * an agent is started on what is left: it must complete the change or drop it, and nothing may be in
- * between. */
+ * system call that writes anything, for n = 1, 2, ... until the change runs through. After each
+ * kill an agent is started on what is left: it must complete the change or drop it, and nothing may
+ * be in between. */
 #include "tests/unit/agent/agent-fixture.h"
 #include "vmm-agent/agent/corral-store.h"
 
