@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Boots a kernel in QEMU's TCG with this machine's own / as its root, and runs a command there.
 
-    lab.py [--kernel stock|FOLDER] [--smp N] [--memory MIB] [--numa] [--append ARGS] -- COMMAND [ARG ...]
+    lab.py [--kernel stock|FOLDER] [--smp N] [--memory MIB] [--numa] [--append ARGS] [--tap] -- COMMAND [ARG ...]
 
 The emulated machine has what the one outside may lack: cgroup v2 with every controller, and a real
 /dev/kvm (QEMU emulates AMD's SVM). Root is this machine's / over 9p, read-only, with a tmpfs on top,
 so that a program built outside runs inside and nothing it writes survives, but for the folder in $LAB_SHARE.
-The command's output and exit status become ours; the kernel's console goes to build-lab/console.log.
+The command's output and exit status become ours; the kernel's console goes to build-lab/console-PID.log,
+which stays only when no result came. With --tap the command prints TAP, and where there can be no lab the
+answer is a skipped plan.
 
 --kernel stock is Debian's own 6.12 kernel package, downloaded by apt and unpacked, not installed. A FOLDER
 holds a kernel as `bzImage` and its modules below `lib/modules/VERSION`.
@@ -63,8 +65,9 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 export LAB=1
 mkdir -p /lib/modules 2>/dev/null
 mount -t tmpfs modules /lib/modules
-cp -a "$(cat /run/lab/modules)"/* /lib/modules/ 2>/dev/null ||
-    for m in "$(cat /run/lab/modules)"/*; do ln -s "$m" /lib/modules/; done
+ln -s "$(cat /run/lab/modules)"/* /lib/modules/
+# Lines end as the command ends them
+stty -F /dev/ttyS1 raw -echo
 hostname lab
 mkdir -p /run/libvirt /run/lock
 sh -c '. /run/lab/command' </dev/null >/dev/ttyS1 2>&1
@@ -73,6 +76,10 @@ sync
 echo o >/proc/sysrq-trigger
 while :; do :; done
 '''
+
+
+class NoLab(Exception):
+    """There is no emulator or kernel to be had; the text says why."""
 
 
 def run(*command, **options):
@@ -84,13 +91,17 @@ def stock_kernel():
     folder = os.path.join(CACHE, 'stock')
     if os.path.exists(os.path.join(folder, 'bzImage')):
         return folder
-    depends = subprocess.run(['apt-cache', 'depends', 'linux-image-6.12-amd64'], check=True,
+    depends = subprocess.run(['apt-cache', 'depends', 'linux-image-6.12-amd64'], check=False,
                              capture_output=True, text=True).stdout
-    package = re.search(r'Depends: (\S+)', depends).group(1)
+    package = re.search(r'Depends: (\S+)', depends)
+    if package is None:
+        raise NoLab('apt knows no linux-image-6.12-amd64')
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         # apt drops to a user of its own that cannot write here, and says so on stderr
-        run('apt-get', '-q', 'download', package, cwd=work, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+        got = subprocess.run(['apt-get', '-q', 'download', package.group(1)], check=False, cwd=work,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if got.returncode:
+            raise NoLab(f'apt cannot download {package.group(1)}: {got.stderr.strip()[-200:]}')
         run('dpkg', '-x', glob.glob(work + '/*.deb')[0], work + '/x')
         os.rename(glob.glob(work + '/x/boot/vmlinuz-*')[0], work + '/x/bzImage')
         version = os.listdir(work + '/x/lib/modules')[0]
@@ -153,11 +164,11 @@ def make_initramfs(folder):
     return target
 
 
-def qemu_command(options, folder, share):
+def qemu_command(options, folder, share, console):
     command = ['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg,thread=multi,tb-size=512',
                '-cpu', options.cpu, '-smp', str(options.smp), '-m', str(options.memory),
                '-display', 'none', '-no-reboot', '-nic', 'none', '-monitor', 'none',
-               '-serial', 'file:' + os.path.join(CACHE, 'console.log'), '-serial', 'stdio',
+               '-serial', 'file:' + console, '-serial', 'stdio',
                '-kernel', os.path.join(folder, 'bzImage'), '-initrd', make_initramfs(folder),
                '-append', f'console=ttyS0 panic=-1 {options.append}',
                '-virtfs', 'local,path=/,mount_tag=root,security_model=none,readonly=on,'
@@ -178,6 +189,40 @@ def quote(words):
     return ' '.join("'" + word.replace("'", "'\\''") + "'" for word in words)
 
 
+def prepare(options):
+    """The kernel's folder, once all that a lab takes is there."""
+    missing = [tool for tool in ('qemu-system-x86_64', 'busybox', 'cpio', 'depmod', 'xz')
+               if shutil.which(tool) is None]
+    if missing:
+        raise NoLab('needs ' + ', '.join(missing))
+    if os.geteuid() != 0:
+        raise NoLab('needs root, to read all of /')
+    os.makedirs(CACHE, exist_ok=True)
+    folder = stock_kernel() if options.kernel == 'stock' else os.path.abspath(options.kernel)
+    if not os.path.exists(folder + '/bzImage'):
+        raise NoLab(f'there is no {folder}/bzImage')
+    return folder
+
+
+def boot(options, folder, share, console):
+    """Runs the emulator until it ends, or is stopped."""
+    for name, text in (('start', START), ('modules', os.path.join(folder, 'lib/modules') + '\n'),
+                       ('command', f'cd {quote([os.getcwd()])} && {quote(options.command)}\n')):
+        with open(f'{share}/{name}', 'w', encoding='utf-8') as file:
+            file.write(text)
+    process = subprocess.Popen(qemu_command(options, folder, share, console),
+                               stdin=subprocess.DEVNULL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        process.wait(options.timeout)
+    except subprocess.TimeoutExpired:
+        print(f'error: the lab did not end within {options.timeout:.0f} s', file=sys.stderr)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('--kernel', default='stock')
@@ -187,35 +232,29 @@ def main():
     parser.add_argument('--cpu', default='max')
     parser.add_argument('--append', default='quiet', help='kernel command line')
     parser.add_argument('--timeout', type=float, default=1200, help='seconds')
+    parser.add_argument('--tap', action='store_true', help='skip, by TAP, where no lab can be had')
     parser.add_argument('command', nargs='+')
     options = parser.parse_args()
 
-    os.makedirs(CACHE, exist_ok=True)
-    folder = stock_kernel() if options.kernel == 'stock' else os.path.abspath(options.kernel)
+    try:
+        folder = prepare(options)
+    except NoLab as reason:
+        if options.tap:
+            print(f'1..0 # SKIP no lab: {reason}')
+            return 0
+        print(f'error: no lab: {reason}', file=sys.stderr)
+        return 1
+    console = f'{CACHE}/console-{os.getpid()}.log'
     with tempfile.TemporaryDirectory(prefix='corral-lab-') as share:
-        with open(share + '/start', 'w', encoding='ascii') as file:
-            file.write(START)
-        with open(share + '/modules', 'w', encoding='utf-8') as file:
-            file.write(os.path.join(folder, 'lib/modules') + '\n')
-        with open(share + '/command', 'w', encoding='utf-8') as file:
-            file.write(f'cd {quote([os.getcwd()])} && {quote(options.command)}\n')
-        process = subprocess.Popen(qemu_command(options, folder, share), stdin=subprocess.DEVNULL)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        try:
-            process.wait(options.timeout)
-        except subprocess.TimeoutExpired:
-            print(f'error: the lab did not end within {options.timeout:.0f} s; see '
-                  f'{CACHE}/console.log', file=sys.stderr)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        boot(options, folder, share, console)
         try:
             with open(share + '/status', encoding='ascii') as file:
-                return int(file.read())
+                status = int(file.read())
         except (FileNotFoundError, ValueError):
-            print(f'error: the lab ended without a result; see {CACHE}/console.log', file=sys.stderr)
+            print(f'error: the lab ended without a result; see {console}', file=sys.stderr)
             return 1
+    os.unlink(console)
+    return status
 
 
 if __name__ == '__main__':

@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What runs in the lab: several programs that print TAP, told on as one. See meson.build.
+
+    inside.py BUILD SUITE
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+INTEGRATION = os.path.join(os.path.dirname(HERE), 'integration')
+LINE = re.compile(r'(ok|not ok)\b *\d* *-? *(.*)')
+SKIP = re.compile(r'1\.\.0\b *# *skip\b *(.*)', re.I)
+
+
+def unit(name, *args):
+    """A test program of tests/unit, by its path there without "-test"."""
+    return name, [f'{{build}}/tests/unit/{name}-test', *args]
+
+
+def integration(name, *args):
+    """A test program of tests/integration."""
+    return name, ['/usr/bin/python3', f'{INTEGRATION}/test_{name}.py', '--build', '{build}', *args]
+
+
+SUITES = {
+    # The made-up kernels are in the unit suite; here it is the real one.
+    'container': [
+        unit('container/container-conformance', '-p', '/container/kernel'),
+        unit('container/container-fault', '-p', '/container-fault/kernel'),
+        unit('container/container-watch', '-p', '/container-watch/kernel'),
+    ],
+    'agent': [
+        unit('agent/agent-life'),
+        unit('agent/agent-members'),
+        unit('agent/kill'),
+        unit('driver/driver-host'),
+        unit('driver/driver-kernel'),
+        unit('hooks/hook'),
+        unit('hooks/hook-input'),
+    ],
+}
+
+
+class Merge:
+    """Counts and numbers anew what each program says."""
+
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def result(self, ok, text):
+        self.count += 1
+        self.failed += not ok
+        print(f'{"ok" if ok else "not ok"} {self.count} - {text}', flush=True)
+
+    def line(self, label, text):
+        """Passes one line on; whether it was a result, and a good one."""
+        found = LINE.fullmatch(text)
+        skip = SKIP.match(text)
+        if found:
+            self.result(found[1] == 'ok', f'{label}: {found[2]}')
+            return found[1] == 'ok'
+        if skip:
+            self.result(True, f'{label} # SKIP {skip[1]}')
+            return True
+        if text and not re.match(r'1\.\.\d+$|TAP version', text):
+            print(text if text.startswith('#') else '# ' + text, flush=True)
+        return None
+
+    def program(self, label, argv, timeout=600):
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors='replace', start_new_session=True) as process:
+            signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
+            signal.alarm(timeout)
+            results = [self.line(label, text.rstrip('\n')) for text in process.stdout]
+            status = process.wait()
+            signal.alarm(0)
+        results = [r for r in results if r is not None]
+        if not results or (status and all(results)):
+            self.result(False, f'{label}: ended with status {status} after {len(results)} results')
+
+
+def main(build, suite):
+    subprocess.run(['modprobe', '-q', 'kvm-amd'], check=False)
+    os.environ['CORRAL_HOOK'] = build + '/libvirt-driver/hooks/corral-hook'
+    merge = Merge()
+    print('TAP version 13')
+    for label, argv in SUITES[suite]:
+        merge.program(label, [word.format(build=build) for word in argv])
+    print(f'1..{merge.count}')
+    return 1 if merge.failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(*sys.argv[1:]))
