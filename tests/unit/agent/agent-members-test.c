@@ -216,17 +216,36 @@ test_home (Fixture *f, gconstpointer unused)
     g_assert_cmpuint (corral_agent_count_vcpus (f->agent, "home"), ==, 2);
 }
 
+/* Where a single vCPU of @vm, which is in "/vm", may go: on v2 only beneath the VM's own group. */
+static char *
+path_for_vcpu (Fixture *f, FakeVm *vm)
+{
+    g_autoptr (GError) error = NULL;
+    g_autofree char *path = NULL;
+    g_autofree char *group = NULL;
+    g_autofree char *name = NULL;
+
+    if ((corral_container_core_features (f->core) & CORRAL_FEATURE_THREAD_ANYWHERE) != 0)
+        return g_strdup ("/vm/fast");
+    g_assert_true (corral_container_of_process (f->core, vm->pid, &path, &group, NULL, &error));
+    g_assert_nonnull (group);
+    name = g_path_get_basename (group);
+    return g_strconcat ("/vm/", name, "/fast", NULL);
+}
+
 static void
 test_vcpu (Fixture *f, gconstpointer unused)
 {
     g_autoptr (GError) error = NULL;
+    g_autofree char *fast = NULL;
     FakeVm *vm;
 
     FIXTURE_CHECK (f);
     fixture_define_and_start (f, "vm", "/vm", "<devices><member type='vm' name='web'/></devices>");
-    fixture_define_and_start (f, "fast", "/vm/fast", "");
     vm = fixture_vm (f, 2);
     add (f, "web", vm);
+    fast = path_for_vcpu (f, vm);
+    fixture_define_and_start (f, "fast", fast, "");
     g_string_truncate (f->events, 0);
     g_assert_false (attach (f, "fast", "web", 2, CORRAL_AFFECT_LIVE, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND);
@@ -234,7 +253,7 @@ test_vcpu (Fixture *f, gconstpointer unused)
     g_assert_true (attach (f, "fast", "web", 1, CORRAL_AFFECT_LIVE, &error));
     g_assert_no_error (error);
     assert_place (f, vm, 0, "/vm");
-    assert_place (f, vm, 1, "/vm/fast");
+    assert_place (f, vm, 1, fast);
     assert_members (f, "fast", "web/1");
     assert_members (f, "vm", "web");
     g_assert_cmpuint (corral_agent_count_vcpus (f->agent, "fast"), ==, 1);
@@ -242,12 +261,12 @@ test_vcpu (Fixture *f, gconstpointer unused)
     /* A vCPU is plugged: the one that is apart stays apart. */
     fake_vm_plug (vm);
     fake_inventory_change (inventory (f), "web", vm);
-    assert_place (f, vm, 1, "/vm/fast");
+    assert_place (f, vm, 1, fast);
     assert_place (f, vm, 2, "/vm");
     fixture_restart (f);
     g_string_truncate (f->events, 0);
     add (f, "web", vm);
-    assert_place (f, vm, 1, "/vm/fast");
+    assert_place (f, vm, 1, fast);
     assert_members (f, "fast", "web/1");
     g_assert_true (detach (f, "fast", "web", 1, CORRAL_AFFECT_LIVE, &error));
     g_assert_no_error (error);
@@ -432,7 +451,7 @@ test_fresh (Fixture *f, gconstpointer unused)
     g_assert_cmpuint (usage.vms, ==, 0);
 }
 
-/* --- usage ------------------------------------------------------------------------------------ */
+/* --- usage -------------------------------------------------------------------------- */
 
 static CorralAgentUsage
 usage_of (Fixture *f, const char *name)
