@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What corrald tells the journal, or standard error where there is none. data/corral.catalog explains each
- * of these messages (journalctl -x). */
+/* What corrald tells the journal, or standard error where there is none. data/corral.catalog
+ * explains each of these messages (journalctl -x). */
 #pragma once
 
 #include "vmm-agent/agent/corral-agent.h"

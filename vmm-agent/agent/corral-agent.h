@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The agent holds definitions, VM inventory and kernel together. This is all that the libvirt driver
- * sees of it. One thread, one main context: every call returns at once, none waits for QEMU or libvirtd.
+/* The agent holds definitions, VM inventory and kernel together. This is all that the libvirt
+ * driver sees of it. One thread, one main context: every call returns at once, none waits for QEMU
+ * or libvirtd.
  *
- * Where truth lives: what exists, who is in it and what it used: the kernel. What should be started at
- * boot and with which values: /etc/corral/containers/NAME.xml (persistent). The values of an active
- * container that the kernel does not hold (name, UUID, description, metadata, members): a copy in
- * /run/corral/containers/NAME.xml (live). Both are written by atomic replacement before the kernel is
- * told, so that a kill at any moment leaves a state that the next start completes or drops. */
+ * Where truth lives: what exists, who is in it and what it used: the kernel. What should be started
+ * at boot and with which values: /etc/corral/containers/NAME.xml (persistent). The values of an
+ * active container that the kernel does not hold (name, UUID, description, metadata, members): a
+ * copy in /run/corral/containers/NAME.xml (live). Both are written by atomic replacement before the
+ * kernel is told, so that a kill at any moment leaves a state that the next start completes or
+ * drops. */
 #pragma once
 
 #include "policy/corral-definition.h"
@@ -24,12 +26,13 @@ typedef struct {
 
 CorralAgent *corral_agent_new (CorralContainerCore *core, const CorralAgentSettings *settings);
 /* Reads the definitions and the kernel, starts the inventory and, once after a boot, the autostart
- * containers. What is wrong with one file or one container is told by the signal "problem" and stops
- * nothing else. */
+ * containers. What is wrong with one file or one container is told by the signal "problem" and
+ * stops nothing else. */
 gboolean corral_agent_start (CorralAgent *agent, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* Reads the definition folder again and takes over what was edited by hand: new, changed and removed
- * files. A file that cannot be read, or that another container conflicts with, is a "problem", and what it
- * said before stays. An error when the folder cannot be read: then nothing was changed. */
+/* Reads the definition folder again and takes over what was edited by hand: new, changed and
+ * removed files. A file that cannot be read, or that another container conflicts with, is a
+ * "problem", and what it said before stays. An error when the folder cannot be read: then nothing
+ * was changed. */
 gboolean corral_agent_reload (CorralAgent *agent, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 CorralContainerCore *corral_agent_core (CorralAgent *agent);
 CorralVmInventory *corral_agent_inventory (CorralAgent *agent);
@@ -58,17 +61,19 @@ typedef enum {
     CORRAL_AFFECT_CONFIG = 1 << 1,
 } CorralAffect;
 
-/* --- life. Containers are named by their libvirt name. ------------------------------------------ */
+/* --- life. Containers are named by their libvirt name. ------------------------------ */
 
 /* @affect as libvirt's calls mean it: 0 is CORRAL_AFFECT_LIVE for an active container and
- * CORRAL_AFFECT_CONFIG for an inactive one. LIVE of an inactive container and CONFIG of a transient one
- * are CORRAL_ERROR_STATE. A change of both is made to both or to neither, in file and kernel. */
+ * CORRAL_AFFECT_CONFIG for an inactive one. LIVE of an inactive container and CONFIG of a transient
+ * one are CORRAL_ERROR_STATE. A change of both is made to both or to neither, in file and kernel.
+ */
 
 /* @definition is copied; a UUID is made when it has none. A definition of the same name and UUID is
- * replaced; same name and another UUID, or another container's path, is CORRAL_ERROR_EXISTS. The path of
- * an active container cannot change (CORRAL_ERROR_STATE). As in libvirt, an active container keeps its
- * live values until it is started again. A directory that the kernel has at the path already (made as
- * the parent of another container, say) is taken over: the container is active at once. */
+ * replaced; same name and another UUID, or another container's path, is CORRAL_ERROR_EXISTS. The
+ * path of an active container cannot change (CORRAL_ERROR_STATE). As in libvirt, an active
+ * container keeps its live values until it is started again. A directory that the kernel has at the
+ * path already (made as the parent of another container, say) is taken over: the container is
+ * active at once. */
 gboolean corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
                               const CorralContainer **ret_container, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -88,13 +93,13 @@ gboolean corral_agent_undefine (CorralAgent *agent, const char *name, GError **e
 gboolean corral_agent_set_autostart (CorralAgent *agent, const char *name, gboolean autostart,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- members ---------------------------------------------------------------------------------- */
+/* --- members ------------------------------------------------------------------------ */
 
 gboolean corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef *member,
                               guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-/* A live VM goes back to where its source had put it: a libvirt VM into its libvirt group, a vCPU to the
- * rest of its VM, and a VM that libvirt does not know into the container's parent. CORRAL_ERROR_STATE when
- * that is this container: its <partition> keeps it here. */
+/* A live VM goes back to where its source had put it: a libvirt VM into its libvirt group, a vCPU
+ * to the rest of its VM, and a VM that libvirt does not know into the container's parent.
+ * CORRAL_ERROR_STATE when that is this container: its <partition> keeps it here. */
 gboolean corral_agent_detach (CorralAgent *agent, const char *name, const CorralMemberDef *member,
                               guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -107,10 +112,10 @@ typedef struct {
     const char *vm_name; /* borrowed */
     int vcpu;            /* its number in its own VM */
     pid_t tid;
-    gboolean running;    /* on a pCPU or runnable now; a halted vCPU is not */
-    int last_cpu;        /* pCPU it last ran on */
-    guint64 time_ns;     /* on-CPU time of the thread */
-    guint64 wait_ns;     /* time it was runnable and not running */
+    gboolean running;       /* on a pCPU or runnable now; a halted vCPU is not */
+    int last_cpu;           /* pCPU it last ran on */
+    guint64 time_ns;        /* on-CPU time of the thread */
+    guint64 wait_ns;        /* time it was runnable and not running */
     CorralCpuset *affinity; /* (nullable): NULL unless asked for */
 } CorralAgentVcpu;
 /* @ret_vcpus: (out) (transfer full): of CorralAgentVcpu */
@@ -120,11 +125,12 @@ guint corral_agent_count_vcpus (CorralAgent *agent, const char *name);
 gboolean corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index,
                                 const CorralCpuset *cpus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- cpuset, weight, cap, texts ----------------------------------------------------------------- */
+/* --- cpuset, weight, cap, texts ----------------------------------------------------- */
 
-/* The container's own pCPUs. libvirt has no call for this that fits a container exactly, since a define
- * leaves the live values alone; the nearest is virDomainPinEmulator() and virDomainGetEmulatorPinInfo()
- * (virsh emulatorpin). CORRAL_EVENT_TUNED is emitted for a live change, with every tune field -1. */
+/* The container's own pCPUs. libvirt has no call for this that fits a container exactly, since a
+ * define leaves the live values alone; the nearest is virDomainPinEmulator() and
+ * virDomainGetEmulatorPinInfo() (virsh emulatorpin). CORRAL_EVENT_TUNED is emitted for a live
+ * change, with every tune field -1. */
 gboolean corral_agent_set_cpuset (CorralAgent *agent, const char *name, const CorralCpuset *cpus,
                                   guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Live: the effective ones. Config: the definition's, or the host's when it has none.
@@ -148,13 +154,13 @@ typedef enum {
 } CorralText;
 /* @value: (nullable): NULL removes it */
 gboolean corral_agent_set_text (CorralAgent *agent, const char *name, CorralText what,
-                                const char *uri, const char *prefix, const char *value, guint affect,
-                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                                const char *uri, const char *prefix, const char *value,
+                                guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- usage ------------------------------------------------------------------------------------ */
+/* --- usage -------------------------------------------------------------------------- */
 
-/* corral_agent_list_vcpus() and corral_agent_get_usage() may give an answer that is up to 5 ms old, but
- * never one from before a member came, left or moved.
+/* corral_agent_list_vcpus() and corral_agent_get_usage() may give an answer that is up to 5 ms old,
+ * but never one from before a member came, left or moved.
  *
  * Of the container and everything beneath it. No field ever goes back while the container lives,
  * whatever members do and however often corrald restarts. */
@@ -166,14 +172,14 @@ typedef struct {
     guint64 wait_ns;     /* vCPU threads runnable, waiting for a pCPU; beside total, not in it */
     guint64 throttled_ns, nr_periods, nr_throttled;
     gboolean have_exits;
-    guint64 exits;       /* only with the kernel's kvm subsystem */
+    guint64 exits; /* only with the kernel's kvm subsystem */
     guint vms, vcpus;
-    const char *source;  /* "kernel": from kvm.stat. "threads": split from /proc of each vCPU */
+    const char *source; /* "kernel": from kvm.stat. "threads": split from /proc of each vCPU */
 } CorralAgentUsage;
 gboolean corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *ret_usage,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* --- events ------------------------------------------------------------------------- */
 
 typedef enum {
     CORRAL_EVENT_DEFINED,
@@ -201,4 +207,5 @@ typedef struct {
 
 /* Signal "event" (const CorralEvent *): in the order in which things happened, after the agent's
  * own state shows them.
- * Signal "problem" (const GError *): something went wrong that no caller is waiting for; for the log. */
+ * Signal "problem" (const GError *): something went wrong that no caller is waiting for; for the
+ * log. */

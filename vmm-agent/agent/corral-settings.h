@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* corrald's settings: a keyfile with a folder of additions, read by corrald and by the libvirt hook. */
+/* corrald's settings: a keyfile with a folder of additions, read by corrald and by the libvirt
+ * hook. */
 #pragma once
 
 #include <glib.h>
@@ -24,12 +25,12 @@ typedef struct {
 
 /**
  * corral_settings_load:
- * @file: (nullable): NULL reads CORRAL_SETTINGS_FILE, which may be missing; a file that is named must
- *   exist
+ * @file: (nullable): NULL reads CORRAL_SETTINGS_FILE, which may be missing; a file that is named
+ * must exist
  *
- * Reads @file, then the files that end in ".conf" in the folder @file + ".d", by name; a later value
- * replaces an earlier one. An unknown group or key is an error, so that a misspelt setting is not
- * passed over.
+ * Reads @file, then the files that end in ".conf" in the folder @file + ".d", by name; a later
+ * value replaces an earlier one. An unknown group or key is an error, so that a misspelt setting is
+ * not passed over.
  *
  * Returns: %FALSE with %CORRAL_ERROR_INVALID or %CORRAL_ERROR_IO; the message names the file
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A folder of container definitions, one NAME.xml for each, and which of them start at boot. corrald
- * keeps two: the persistent ones and the live copies. The libvirt hook reads them as well. */
+/* A folder of container definitions, one NAME.xml for each, and which of them start at boot.
+ * corrald keeps two: the persistent ones and the live copies. The libvirt hook reads them as well.
+ */
 #pragma once
 
 #include "policy/corral-definition.h"

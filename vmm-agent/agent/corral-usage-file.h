@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the numbers of corral-usage live: a file in the state folder, mapped into memory. A store into it
- * outlives kill -9 and costs nothing, so every answer that was given is on record. */
+/* Where the numbers of corral-usage live: a file in the state folder, mapped into memory. A store
+ * into it outlives kill -9 and costs nothing, so every answer that was given is on record. */
 #pragma once
 
 #include "vmm-agent/agent/corral-usage.h"
@@ -22,9 +22,9 @@ typedef guint32 CorralUsageSlot;
 CorralUsageFile *corral_usage_file_open (const char *path, GError **error);
 void corral_usage_file_close (CorralUsageFile *file);
 
-/* A container is known by the kernel's id of it; a thread by its tid and its time of birth. Each finds
- * the record, or takes a fresh one, all zero or beginning at @base; @ret_found (out) says which. The
- * result is CORRAL_USAGE_NO_SLOT, with an error, when the disk is full. */
+/* A container is known by the kernel's id of it; a thread by its tid and its time of birth. Each
+ * finds the record, or takes a fresh one, all zero or beginning at @base; @ret_found (out) says
+ * which. The result is CORRAL_USAGE_NO_SLOT, with an error, when the disk is full. */
 CorralUsageSlot corral_usage_file_container (CorralUsageFile *file, int id, gboolean *ret_found,
                                              GError **error);
 CorralUsageSlot corral_usage_file_thread (CorralUsageFile *file, pid_t tid, guint64 start_time,

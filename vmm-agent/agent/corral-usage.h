@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The split of a container's CPU time into guest, host and emulator, as arithmetic on what the kernel
- * counted: no kernel, no clock. corral-usage-file keeps these values over a restart. */
+/* The split of a container's CPU time into guest, host and emulator, as arithmetic on what the
+ * kernel counted: no kernel, no clock. corral-usage-file keeps these values over a restart. */
 #pragma once
 
 #include <glib.h>
@@ -12,8 +12,8 @@ typedef struct {
     guint64 guest_ns; /* in the guest: /proc/PID/task/TID/stat, field 43, in clock ticks there */
 } CorralUsageCounters;
 
-/* One vCPU thread: its counters when they were last looked at, and how much of its guest time has been
- * given out. All of it is kept in a file, word for word. */
+/* One vCPU thread: its counters when they were last looked at, and how much of its guest time has
+ * been given out. All of it is kept in a file, word for word. */
 typedef struct {
     guint64 run_ns;
     guint64 wait_ns;
@@ -37,17 +37,17 @@ typedef struct {
     guint64 told_emulator_ns;
 } CorralUsageAccount;
 
-/* Counting starts at @base: all zero for a thread that was born in its container, else its counters on
- * arrival. */
+/* Counting starts at @base: all zero for a thread that was born in its container, else its counters
+ * on arrival. */
 void corral_usage_thread_begin (CorralUsageThread *thread, const CorralUsageCounters *base);
 
 /**
  * corral_usage_thread_sample:
  * @now: its counters; one that went back (two files read at different times) counts as unchanged
  *
- * Guest time comes in ticks, run time in nanoseconds. A tick that claims more than the thread has run is
- * given out later, when the run time for it is there, so that guest and host only ever grow and their sum
- * is always the run time.
+ * Guest time comes in ticks, run time in nanoseconds. A tick that claims more than the thread has
+ * run is given out later, when the run time for it is there, so that guest and host only ever grow
+ * and their sum is always the run time.
  */
 CorralUsageDelta corral_usage_thread_sample (CorralUsageThread *thread,
                                              const CorralUsageCounters *now);
@@ -59,7 +59,7 @@ void corral_usage_account_add (CorralUsageAccount *account, const CorralUsageDel
  * @total_ns: the container's own counter in the kernel; it never goes back
  *
  * Brings the told_ values up to @total_ns: their sum is exactly @total_ns, and none of them gets
- * smaller. Threads and container are read at slightly different times; when the threads are ahead, the
- * surplus is told once @total_ns has caught up.
+ * smaller. Threads and container are read at slightly different times; when the threads are ahead,
+ * the surplus is told once @total_ns has caught up.
  */
 void corral_usage_account_tell (CorralUsageAccount *account, guint64 total_ns);
