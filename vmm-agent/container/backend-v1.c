@@ -55,7 +55,8 @@ v1_is_prepared (CorralContainerCore *core, CorralHierarchy *h, const char *dir)
            (is_filled (h, dir, "cpuset.cpus") && is_filled (h, dir, "cpuset.mems"));
 }
 
-/* --- cpuset: a child must stay within its parent at every moment ------------------------------- */
+/* --- cpuset: a child must stay within its parent at every moment -------------------------------
+ */
 
 typedef struct {
     char *dir;
@@ -73,10 +74,11 @@ node_free (gpointer data)
     g_free (node);
 }
 
-/* What becomes of a child when its parent's set changes: it follows a parent that it was equal to, else
- * keeps what it can, and follows if that is nothing. */
+/* What becomes of a child when its parent's set changes: it follows a parent that it was equal to,
+ * else keeps what it can, and follows if that is nothing. */
 static CorralCpuset *
-child_target (const CorralCpuset *old, const CorralCpuset *parent_old, const CorralCpuset *parent_new)
+child_target (const CorralCpuset *old, const CorralCpuset *parent_old,
+              const CorralCpuset *parent_new)
 {
     CorralCpuset *target = hwloc_bitmap_dup (old);
 
@@ -99,24 +101,22 @@ collect (CorralHierarchy *h, const char *file, const char *dir, const Node *pare
 
     node->dir = g_strdup (dir);
     err = corral_cpuset_read_file (h, dir, file, &node->old);
-    if (err != 0)
-      {
+    if (err != 0) {
         node_free (node);
         /* A child may have been removed meanwhile. */
         return parent != NULL && (err == ENOENT || err == ENODEV) ? 0 : err;
-      }
+    }
     node->target = parent != NULL ? child_target (node->old, parent->old, parent->target)
                                   : hwloc_bitmap_dup (wanted);
     g_ptr_array_add (nodes, node);
     if (depth == 0)
         return ELOOP;
     err = corral_io_list (h->tree.fd, dir, &names);
-    for (guint i = 0; err == 0 && i < names->len; i++)
-      {
+    for (guint i = 0; err == 0 && i < names->len; i++) {
         g_autofree char *child = corral_dir_file (dir, g_ptr_array_index (names, i));
 
         err = collect (h, file, child, node, NULL, depth - 1, nodes);
-      }
+    }
     return err == ENOENT || err == ENODEV ? 0 : err;
 }
 
@@ -141,47 +141,48 @@ write_tree (CorralContainerCore *core, CorralHierarchy *h, const char *dir, cons
         return TRUE;
     err = collect (h, file, dir, NULL, wanted, WALK_DEPTH, nodes);
     if (err != 0)
-        return corral_io_fail (error, err, "cannot read the cpusets in \"%s/%s\"", h->tree.mount, dir);
+        return corral_io_fail (error, err, "cannot read the cpusets in \"%s/%s\"", h->tree.mount,
+                               dir);
     /* Down the tree, wide enough for the old and the new; up again, to the new alone. */
-    for (guint i = 0; i < nodes->len; i++)
-      {
+    for (guint i = 0; i < nodes->len; i++) {
         const Node *node = g_ptr_array_index (nodes, i);
 
         hwloc_bitmap_or (both, node->old, node->target);
         if (!hwloc_bitmap_isequal (both, node->old) &&
             !write_node (core, h, node, file, both, undo, error))
             return FALSE;
-      }
-    for (guint i = nodes->len; i > 0; i--)
-      {
+    }
+    for (guint i = nodes->len; i > 0; i--) {
         const Node *node = g_ptr_array_index (nodes, i - 1);
 
         if (!hwloc_bitmap_iszero (node->target) &&
             !write_node (core, h, node, file, node->target, undo, error))
             return FALSE;
-      }
+    }
     return TRUE;
 }
 
 static gboolean
 v1_write_cpuset (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
-                 const CorralCpuset *cpus, const CorralCpuset *mems, CorralUndo *undo, GError **error)
+                 const CorralCpuset *cpus, const CorralCpuset *mems, CorralUndo *undo,
+                 GError **error)
 {
     return write_tree (core, h, dir, "cpuset.mems", mems, undo, error) &&
            write_tree (core, h, dir, "cpuset.cpus", cpus, undo, error);
 }
 
-/* --- weight and cap ---------------------------------------------------------------------------- */
+/* --- weight and cap ----------------------------------------------------------------------------
+ */
 
 static gboolean
-read_number (CorralHierarchy *h, const char *dir, const char *file, gint64 *ret_value, GError **error)
+read_number (CorralHierarchy *h, const char *dir, const char *file, gint64 *ret_value,
+             GError **error)
 {
     g_autofree char *path = corral_dir_file (dir, file);
     g_autofree char *text = NULL;
     int err = corral_io_read (h->tree.fd, path, &text);
 
-    if (err == 0 &&
-        !g_ascii_string_to_signed (text, 10, G_MININT64, G_MAXINT64, ret_value, NULL))
+    if (err == 0 && !g_ascii_string_to_signed (text, 10, G_MININT64, G_MAXINT64, ret_value, NULL))
         err = EILSEQ;
     return err == 0 || corral_io_fail (error, err, "cannot read \"%s/%s\"", h->tree.mount, path);
 }
@@ -224,8 +225,8 @@ v1_write_weight (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
 }
 
 static gboolean
-v1_read_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir, CorralContainerCap *ret_cap,
-             GError **error)
+v1_read_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
+             CorralContainerCap *ret_cap, GError **error)
 {
     CorralContainerCap cap = { 0 };
 
@@ -238,8 +239,8 @@ v1_read_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir, Cor
     return TRUE;
 }
 
-/* A burst may never be larger than its quota, and a quota's share of its period never larger than the
- * parent's; so with a new period the quota is off while that is written. */
+/* A burst may never be larger than its quota, and a quota's share of its period never larger than
+ * the parent's; so with a new period the quota is off while that is written. */
 static gboolean
 v1_write_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
               const CorralContainerCap *cap, CorralUndo *undo, GError **error)
@@ -258,9 +259,10 @@ v1_write_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
             write_number (core, h, dir, "cpu.cfs_burst_us", cap->burst_usec, undo, error));
 }
 
-static const char *const settings[] = { "cpuset.mems",       "cpuset.cpus",       "cpu.shares",
-                                        "cpu.cfs_period_us", "cpu.cfs_quota_us",  "cpu.cfs_burst_us",
-                                        NULL };
+static const char *const settings[] = {
+    "cpuset.mems",      "cpuset.cpus",      "cpu.shares", "cpu.cfs_period_us",
+    "cpu.cfs_quota_us", "cpu.cfs_burst_us", NULL
+};
 
 const CorralBackend corral_backend_v1 = {
     .threads_file = "tasks",

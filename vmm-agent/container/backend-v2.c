@@ -6,17 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What VMs need; the others are passed on where they can be, since libvirt uses them if they are there. */
+/* What VMs need; the others are passed on where they can be, since libvirt uses them if they are
+ * there. */
 #define NEEDED (CORRAL_CONTROLLER_CPU | CORRAL_CONTROLLER_CPUSET)
 
 static const struct {
     guint bit;
     const char *name;
 } passed_on[] = {
-    { CORRAL_CONTROLLER_CPU, "cpu" },
-    { CORRAL_CONTROLLER_CPUSET, "cpuset" },
-    { CORRAL_CONTROLLER_MEMORY, "memory" },
-    { CORRAL_CONTROLLER_IO, "io" },
+    { CORRAL_CONTROLLER_CPU, "cpu" },       { CORRAL_CONTROLLER_CPUSET, "cpuset" },
+    { CORRAL_CONTROLLER_MEMORY, "memory" }, { CORRAL_CONTROLLER_IO, "io" },
     { CORRAL_CONTROLLER_KVM, "kvm" },
 };
 
@@ -51,39 +50,38 @@ v2_prepare (CorralContainerCore *core, CorralHierarchy *h, const char *dir, Corr
     const gboolean threaded = is_beneath_group (dir);
     guint wanted = h->controllers, enabled;
 
-    if (threaded)
-      {
+    if (threaded) {
         g_autofree char *path = corral_dir_file (dir, "cgroup.type");
         g_autofree char *type = NULL;
 
         wanted &= NEEDED;
         /* There is no way back for a directory, so this has no undo but its removal. */
-        if (corral_io_read (h->tree.fd, path, &type) == 0 && !g_str_equal (type, "threaded"))
-          {
+        if (corral_io_read (h->tree.fd, path, &type) == 0 && !g_str_equal (type, "threaded")) {
             int err = corral_io_write (&core->io, &h->tree, path, "threaded");
 
             if (err != 0)
                 return corral_io_fail (error, err, "cannot make \"%s/%s\" hold single threads",
                                        h->tree.mount, dir);
-          }
-      }
+        }
+    }
     enabled = read_controllers (h, parent, "cgroup.subtree_control");
-    for (guint i = 0; i < G_N_ELEMENTS (passed_on); i++)
-      {
+    for (guint i = 0; i < G_N_ELEMENTS (passed_on); i++) {
         g_autofree char *on = g_strconcat ("+", passed_on[i].name, NULL);
         g_autofree char *off = g_strconcat ("-", passed_on[i].name, NULL);
         g_autoptr (GError) local = NULL;
 
         if ((wanted & ~enabled & passed_on[i].bit) == 0 ||
-            corral_step_write_back (core, h, parent, "cgroup.subtree_control", on, off, undo, &local) ||
+            corral_step_write_back (core, h, parent, "cgroup.subtree_control", on, off, undo,
+                                    &local) ||
             (passed_on[i].bit & NEEDED) == 0)
             continue;
-        g_propagate_prefixed_error (error, g_steal_pointer (&local),
-                                    "the controller \"%s\" cannot be had in \"%s\" (a directory that "
-                                    "holds processes cannot pass it on): ",
-                                    passed_on[i].name, dir);
+        g_propagate_prefixed_error (
+            error, g_steal_pointer (&local),
+            "the controller \"%s\" cannot be had in \"%s\" (a directory that "
+            "holds processes cannot pass it on): ",
+            passed_on[i].name, dir);
         return FALSE;
-      }
+    }
     return TRUE;
 }
 
@@ -98,7 +96,8 @@ v2_is_prepared (CorralContainerCore *core, CorralHierarchy *h, const char *dir)
 /* Children need no help: what they get is cut down to what the parent has, by the kernel. */
 static gboolean
 v2_write_cpuset (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
-                 const CorralCpuset *cpus, const CorralCpuset *mems, CorralUndo *undo, GError **error)
+                 const CorralCpuset *cpus, const CorralCpuset *mems, CorralUndo *undo,
+                 GError **error)
 {
     g_autofree char *cpu_list = corral_cpuset_format (cpus);
     g_autofree char *mem_list = corral_cpuset_format (mems);
@@ -108,18 +107,19 @@ v2_write_cpuset (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
            (mems == NULL || corral_step_write (core, h, dir, "cpuset.mems", mem_list, undo, error));
 }
 
-/* The linear conversion that the container runtimes share: 2..262144 to 1..10000. */
+/* As systemd does: the default of one scale is that of the other, 1024 and 100, and what is twice as
+ * much there is twice as much here. What is out of v2's range is cut, above 102,400 shares. */
 static guint64
 weight_of_shares (guint64 shares)
 {
-    return 1 + (shares - 2) * 9999 / 262142;
+    return CLAMP ((shares * 100 + 512) / 1024, 1, 10000);
 }
 
-/* The smallest shares that have this weight, so that the two are inverse to each other. */
+/* Inverse to it. */
 static guint64
 shares_of_weight (guint64 weight)
 {
-    return 2 + ((weight - 1) * 262142 + 9998) / 9999;
+    return (weight * 1024 + 50) / 100;
 }
 
 static gboolean
@@ -171,8 +171,8 @@ read_burst (CorralHierarchy *h, const char *dir)
 }
 
 static gboolean
-v2_read_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir, CorralContainerCap *ret_cap,
-             GError **error)
+v2_read_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
+             CorralContainerCap *ret_cap, GError **error)
 {
     g_autofree char *path = corral_dir_file (dir, "cpu.max");
     g_autofree char *text = NULL;
@@ -193,11 +193,10 @@ v2_write_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
               const CorralContainerCap *cap, CorralUndo *undo, GError **error)
 {
     g_autofree char *burst = g_strdup_printf ("%" G_GINT64_FORMAT, cap->burst_usec);
-    g_autofree char *max =
-        cap->quota_usec < 0
-            ? g_strdup_printf ("max %" G_GINT64_FORMAT, cap->period_usec)
-            : g_strdup_printf ("%" G_GINT64_FORMAT " %" G_GINT64_FORMAT, cap->quota_usec,
-                               cap->period_usec);
+    g_autofree char *max = cap->quota_usec < 0
+                               ? g_strdup_printf ("max %" G_GINT64_FORMAT, cap->period_usec)
+                               : g_strdup_printf ("%" G_GINT64_FORMAT " %" G_GINT64_FORMAT,
+                                                  cap->quota_usec, cap->period_usec);
     const gint64 old_burst = read_burst (h, dir);
 
     /* A burst may never be larger than its quota, not even between two writes. */

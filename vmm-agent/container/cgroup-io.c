@@ -36,8 +36,7 @@ read_all (int fd, GString *text)
 {
     char buffer[4096];
 
-    for (;;)
-      {
+    for (;;) {
         ssize_t got = read (fd, buffer, sizeof buffer);
 
         if (got < 0 && errno == EINTR)
@@ -49,7 +48,7 @@ read_all (int fd, GString *text)
         if (text->len + (gsize) got > FILE_LIMIT)
             return EFBIG;
         g_string_append_len (text, buffer, got);
-      }
+    }
 }
 
 int
@@ -66,11 +65,10 @@ corral_io_read (int dir_fd, const char *path, char **ret_text)
     close (fd);
     if (err == 0 && strlen (text->str) != text->len)
         err = EILSEQ;
-    if (err != 0)
-      {
+    if (err != 0) {
         g_string_free (text, TRUE);
         return err;
-      }
+    }
     if (text->len > 0 && text->str[text->len - 1] == '\n')
         g_string_truncate (text, text->len - 1);
     *ret_text = g_string_free (text, FALSE);
@@ -100,12 +98,11 @@ corral_io_list (int dir_fd, const char *path, GPtrArray **ret_names)
     if (err != 0)
         return err;
     dir = fdopendir (fd);
-    if (dir == NULL)
-      {
+    if (dir == NULL) {
         err = errno;
         close (fd);
         return err;
-      }
+    }
     while ((errno = 0, entry = readdir (dir)) != NULL)
         if (entry->d_type == DT_DIR && !g_str_equal (entry->d_name, ".") &&
             !g_str_equal (entry->d_name, ".."))
@@ -157,7 +154,8 @@ static int
 open_holder (int dir_fd, const char *path, int *ret_fd, const char **ret_name)
 {
     const char *slash = strrchr (path, '/');
-    g_autofree char *holder = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
+    g_autofree char *holder =
+        slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
 
     *ret_name = slash != NULL ? slash + 1 : path;
     if (**ret_name == '\0' || g_str_equal (*ret_name, ".") || g_str_equal (*ret_name, ".."))
@@ -256,20 +254,19 @@ corral_io_set_affinity (const CorralIo *io, pid_t tid, const CorralCpuset *cpus)
 static CorralError
 code_of (int err)
 {
-    switch (err)
-      {
-      case ENOENT:
-      case ENODEV:
-      case ESRCH:
+    switch (err) {
+    case ENOENT:
+    case ENODEV:
+    case ESRCH:
         return CORRAL_ERROR_NOT_FOUND;
-      case EBUSY:
-      case ENOTEMPTY:
+    case EBUSY:
+    case ENOTEMPTY:
         return CORRAL_ERROR_BUSY;
-      case EOPNOTSUPP:
+    case EOPNOTSUPP:
         return CORRAL_ERROR_UNSUPPORTED;
-      default:
+    default:
         return CORRAL_ERROR_IO;
-      }
+    }
 }
 
 gboolean

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* All reads and writes of the container core: each below a directory descriptor that nothing in a name
- * can leave, bounded, and seen by a hook through which tests fail or emulate single steps. */
+/* All reads and writes of the container core: each below a directory descriptor that nothing in a
+ * name can leave, bounded, and seen by a hook through which tests fail or emulate single steps. */
 #pragma once
 
 #include "common/corral-cpuset.h"
@@ -17,9 +17,10 @@ typedef enum {
 
 typedef struct {
     CorralIoOp op;
-    const char *mount; /* where the hierarchy is mounted ("/sys/fs/cgroup/cpu"); "" for an affinity */
-    const char *path;  /* below it */
-    const char *text;  /* what is written; NULL for directories */
+    const char
+        *mount; /* where the hierarchy is mounted ("/sys/fs/cgroup/cpu"); "" for an affinity */
+    const char *path; /* below it */
+    const char *text; /* what is written; NULL for directories */
 } CorralIoCall;
 
 /* Called before each change. 0: go on; an errno: fail with it; CORRAL_IO_DONE: the hook did it. */
@@ -46,7 +47,8 @@ int corral_io_read (int dir_fd, const char *path, char **ret_text);
 gboolean corral_io_exists (int dir_fd, const char *path);
 /* Names of the directories in @path, in no order. */
 int corral_io_list (int dir_fd, const char *path, GPtrArray **ret_names);
-int corral_io_write (const CorralIo *io, const CorralIoTree *tree, const char *path, const char *text);
+int corral_io_write (const CorralIo *io, const CorralIoTree *tree, const char *path,
+                     const char *text);
 int corral_io_mkdir (const CorralIo *io, const CorralIoTree *tree, const char *path);
 int corral_io_rmdir (const CorralIo *io, const CorralIoTree *tree, const char *path);
 /* The affinity of thread @tid, by its /proc/TID/status. ESRCH when it has ended. */

@@ -87,17 +87,15 @@ read_entry (const CorralIo *io, const char *line)
     h->tree.fd = -1;
     h->tree.mount = unescape (left[4]);
     h->version = g_str_equal (right[0], "cgroup2") ? 2 : 1;
-    if (h->version == 1)
-      {
+    if (h->version == 1) {
         h->controllers = corral_controllers_parse (right[2], ",", 1);
         if (strstr (right[2], "name=") != NULL)
             h->controllers = 0;
-      }
-    if ((h->version == 1 && h->controllers == 0) || !open_mount (io, h))
-      {
+    }
+    if ((h->version == 1 && h->controllers == 0) || !open_mount (io, h)) {
         hierarchy_free (h);
         return NULL;
-      }
+    }
     return h;
 }
 
@@ -107,13 +105,12 @@ finish (CorralHierarchy *h, GError **error)
     g_autofree char *names = NULL;
     int err;
 
-    if (h->version == 1)
-      {
+    if (h->version == 1) {
         for (guint c = 0; c < G_N_ELEMENTS (controllers) && h->label == NULL; c++)
             if ((h->controllers & controllers[c].bit) != 0)
                 h->label = g_strdup (controllers[c].v1);
         return TRUE;
-      }
+    }
     h->label = g_strdup ("");
     err = corral_io_read (h->tree.fd, "cgroup.controllers", &names);
     if (err != 0)
@@ -134,32 +131,29 @@ corral_cgroup_mounts_read (const CorralIo *io, GPtrArray **ret_hierarchies, GErr
     if (err != 0)
         return corral_io_fail (error, err, "cannot read the mount table");
     lines = g_strsplit (table, "\n", -1);
-    for (guint i = 0; lines[i] != NULL; i++)
-      {
+    for (guint i = 0; lines[i] != NULL; i++) {
         CorralHierarchy *h = read_entry (io, lines[i]);
 
         if (h == NULL)
             continue;
         /* The same tree may be mounted twice; the last mount is the one libvirt takes. */
-        for (guint k = 0; k < found->len; k++)
-          {
+        for (guint k = 0; k < found->len; k++) {
             const CorralHierarchy *other = g_ptr_array_index (found, k);
 
             if (other->version == h->version &&
                 (h->version == 2 || (other->controllers & h->controllers) != 0))
                 g_ptr_array_remove_index (found, k--);
-          }
+        }
         g_ptr_array_add (found, h);
-      }
+    }
     for (guint i = 0; i < found->len; i++)
         if (!finish (g_ptr_array_index (found, i), error))
             return FALSE;
     for (guint i = 0; i < found->len && unified == NULL; i++)
-        if (((CorralHierarchy *) g_ptr_array_index (found, i))->version == 2)
-          {
+        if (((CorralHierarchy *) g_ptr_array_index (found, i))->version == 2) {
             unified = g_ptr_array_steal_index (found, i);
             g_ptr_array_add (found, unified);
-          }
+        }
     *ret_hierarchies = g_steal_pointer (&found);
     return TRUE;
 }

@@ -28,9 +28,11 @@ typedef struct {
 
 /**
  * corral_cgroup_mounts_read:
- * @ret_hierarchies: (out) (transfer full): of CorralHierarchy, v1 in the mount table's order, v2 last
+ * @ret_hierarchies: (out) (transfer full): of CorralHierarchy, v1 in the mount table's order, v2
+ * last
  *
- * Named hierarchies (systemd's), and controllers that neither libvirt nor the core uses, are left out.
+ * Named hierarchies (systemd's), and controllers that neither libvirt nor the core uses, are left
+ * out.
  */
 gboolean corral_cgroup_mounts_read (const CorralIo *io, GPtrArray **ret_hierarchies, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;

@@ -15,8 +15,7 @@ groups_of (CorralContainerCore *core, pid_t pid, GPtrArray **ret_groups, GError 
 
     if (err != 0)
         return corral_io_fail (error, err, "cannot read the cgroups of the process %d", (int) pid);
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         const CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
         g_autofree char *dir = h->members ? corral_proc_dir (h, text) : NULL;
         char *group = NULL;
@@ -27,7 +26,7 @@ groups_of (CorralContainerCore *core, pid_t pid, GPtrArray **ret_groups, GError 
             g_clear_pointer (&group, g_free);
         if (group != NULL)
             g_ptr_array_add (groups, group);
-      }
+    }
     *ret_groups = g_steal_pointer (&groups);
     return TRUE;
 }
@@ -35,15 +34,14 @@ groups_of (CorralContainerCore *core, pid_t pid, GPtrArray **ret_groups, GError 
 static void
 drop_left_groups (CorralContainerCore *core, GPtrArray *groups, const char *new_group)
 {
-    for (guint i = 0; i < groups->len; i++)
-      {
+    for (guint i = 0; i < groups->len; i++) {
         const char *group = g_ptr_array_index (groups, i);
         const char *name = strrchr (group, '/');
 
         if (!g_str_equal (group, new_group) &&
             corral_container_is_own_group (name != NULL ? name + 1 : group))
             corral_container_drop_group (core, group);
-      }
+    }
 }
 
 /* Moves, or leaves all as it was; then removes the groups of ours that the VM has left. */
@@ -56,12 +54,11 @@ corral_move_or_undo (const CorralMove *move, GError **error)
 
     if (!groups_of (move->core, move->only != 0 ? move->only : move->pid, &old, error))
         return FALSE;
-    if (!corral_move_run (move, undo, &local))
-      {
+    if (!corral_move_run (move, undo, &local)) {
         corral_undo_run (undo, &local);
         g_propagate_error (error, g_steal_pointer (&local));
         return FALSE;
-      }
+    }
     drop_left_groups (move->core, old, move->group);
     return TRUE;
 }
@@ -81,16 +78,16 @@ check_pid (pid_t pid, GError **error)
 static gboolean
 check_vm (CorralContainerCore *core, const CorralContainerVm *vm, GError **error)
 {
-    for (gsize i = 0; i < vm->n_threads; i++)
-      {
+    for (gsize i = 0; i < vm->n_threads; i++) {
         if (!check_pid (vm->threads[i].tid, error))
             return FALSE;
         if (vm->threads[i].index >= 0)
             continue;
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
-                     "thread %d of \"%s\" has a negative index", (int) vm->threads[i].tid, vm->name);
+                     "thread %d of \"%s\" has a negative index", (int) vm->threads[i].tid,
+                     vm->name);
         return FALSE;
-      }
+    }
     return check_pid (vm->pid, error);
 }
 
@@ -107,15 +104,14 @@ corral_container_attach (CorralContainerCore *core, const char *path, const Corr
         !corral_container_check_whole (core, path, dir, error) ||
         !corral_container_of_process (core, vm->pid, &now, &group, NULL, error))
         return FALSE;
-    if (group == NULL || g_strcmp0 (now, path) != 0)
-      {
+    if (group == NULL || g_strcmp0 (now, path) != 0) {
         const char *slash = group != NULL ? strrchr (group, '/') : NULL;
         g_autofree char *name =
             corral_container_group_name (vm->name, vm->pid, slash != NULL ? slash + 1 : group);
 
         g_free (group);
         group = corral_dir_file (dir, name);
-      }
+    }
     move = (CorralMove){ core, vm->name, vm->pid, 0, group, TRUE, vm->threads, vm->n_threads };
     if (corral_move_or_undo (&move, error))
         return TRUE;
@@ -131,12 +127,11 @@ corral_container_restore (CorralContainerCore *core, const char *group, const Co
 
     if (!corral_container_group_check (group, error) || !check_vm (core, vm, error))
         return FALSE;
-    if (!corral_io_exists (core->main->tree.fd, group))
-      {
+    if (!corral_io_exists (core->main->tree.fd, group)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND,
                      "cannot move \"%s\" back: its group \"%s\" is gone", vm->name, group);
         return FALSE;
-      }
+    }
     move = (CorralMove){ core, vm->name, vm->pid, 0, group, TRUE, vm->threads, vm->n_threads };
     if (corral_move_or_undo (&move, error))
         return TRUE;
@@ -145,7 +140,8 @@ corral_container_restore (CorralContainerCore *core, const char *group, const Co
 }
 
 gboolean
-corral_container_add_process (CorralContainerCore *core, const char *path, pid_t pid, GError **error)
+corral_container_add_process (CorralContainerCore *core, const char *path, pid_t pid,
+                              GError **error)
 {
     g_autofree char *dir = NULL;
     g_autofree char *name = NULL;

@@ -28,8 +28,8 @@ static void
 corral_container_core_class_init (CorralContainerCoreClass *class)
 {
     G_OBJECT_CLASS (class)->finalize = corral_container_core_finalize;
-    changed_signal = g_signal_new ("changed", CORRAL_TYPE_CONTAINER_CORE, G_SIGNAL_RUN_LAST, 0, NULL,
-                                   NULL, NULL, G_TYPE_NONE, 2, G_TYPE_STRING, G_TYPE_STRING);
+    changed_signal = g_signal_new ("changed", CORRAL_TYPE_CONTAINER_CORE, G_SIGNAL_RUN_LAST, 0,
+                                   NULL, NULL, NULL, G_TYPE_NONE, 2, G_TYPE_STRING, G_TYPE_STRING);
 }
 
 static void
@@ -53,19 +53,18 @@ corral_dir_file (const char *dir, const char *file)
 static CorralHierarchy *
 find_controller (CorralContainerCore *core, guint controller)
 {
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
 
         if ((h->controllers & controller) != 0)
             return h;
-      }
+    }
     return NULL;
 }
 
-/* On a hybrid host VMs stay where libvirt put them in the v2 tree, if v1 has an accounting of its own:
- * that tree schedules and pins nobody there; libvirt keeps its filter of devices in it; and its rule
- * that a process's threads stay together would make libvirt's hotplug of a vCPU fail. */
+/* On a hybrid host VMs stay where libvirt put them in the v2 tree, if v1 has an accounting of its
+ * own: that tree schedules and pins nobody there; libvirt keeps its filter of devices in it; and
+ * its rule that a process's threads stay together would make libvirt's hotplug of a vCPU fail. */
 static void
 choose_members (CorralContainerCore *core)
 {
@@ -73,25 +72,24 @@ choose_members (CorralContainerCore *core)
     core->cpu = find_controller (core, CORRAL_CONTROLLER_CPU);
     core->acct = find_controller (core, CORRAL_CONTROLLER_CPUACCT);
     core->main = core->cpuset != NULL ? core->cpuset : core->cpu;
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
 
         if (h->version == 2)
             core->unified = h;
-      }
+    }
     if (core->acct == NULL)
         core->acct = core->unified;
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
 
         h->members = h == core->cpuset || h == core->cpu || h == core->acct;
-      }
+    }
 }
 
-/* Whether a file that only containers have can be had: looked for in a top-level directory, since the
- * top itself lacks most. A host without any such directory is asked by what its kernel always has. */
+/* Whether a file that only containers have can be had: looked for in a top-level directory, since
+ * the top itself lacks most. A host without any such directory is asked by what its kernel always
+ * has. */
 static gboolean
 has_burst (CorralContainerCore *core)
 {
@@ -102,14 +100,14 @@ has_burst (CorralContainerCore *core)
     /* v2 has cpu.max.burst since 5.14, as v1 has, but not at the top: any child with the controller
      * shows it; without a child, cpu.stat tells, which counts bursts wherever they can be had. */
     if (corral_io_list (core->cpu->tree.fd, "", &names) == 0)
-        for (guint i = 0; i < names->len; i++)
-          {
+        for (guint i = 0; i < names->len; i++) {
             g_autofree char *cap = corral_dir_file (g_ptr_array_index (names, i), "cpu.max");
-            g_autofree char *burst = corral_dir_file (g_ptr_array_index (names, i), "cpu.max.burst");
+            g_autofree char *burst =
+                corral_dir_file (g_ptr_array_index (names, i), "cpu.max.burst");
 
             if (corral_io_exists (core->cpu->tree.fd, cap))
                 return corral_io_exists (core->cpu->tree.fd, burst);
-          }
+        }
     return TRUE;
 }
 
@@ -124,26 +122,24 @@ look_at_features (CorralContainerCore *core)
 {
     if (core->cpuset != NULL)
         core->features |= CORRAL_FEATURE_CPUSET;
-    if (core->cpu != NULL)
-      {
+    if (core->cpu != NULL) {
         core->features |= CORRAL_FEATURE_WEIGHT;
         if (has_cap (core))
             core->features |= CORRAL_FEATURE_CAP;
         if (has_burst (core))
             core->features |= CORRAL_FEATURE_BURST;
-      }
+    }
     if (core->acct != NULL && core->acct->version == 1)
         core->features |= CORRAL_FEATURE_USAGE_PERCPU;
     if (find_controller (core, CORRAL_CONTROLLER_KVM) != NULL)
         core->features |= CORRAL_FEATURE_KVM;
     core->features |= CORRAL_FEATURE_THREAD_ANYWHERE;
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         const CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
 
         if (h->members && h->version == 2)
             core->features &= ~(guint) CORRAL_FEATURE_THREAD_ANYWHERE;
-      }
+    }
 }
 
 static gboolean
@@ -163,12 +159,11 @@ open_root (CorralContainerCore *core, int root_fd, GError **error)
     if (host < 0)
         return corral_io_fail (error, errno, "cannot open the root directory");
     core->io.root_fd = root_fd < 0 ? host : fcntl (root_fd, F_DUPFD_CLOEXEC, 3);
-    if (core->io.root_fd < 0)
-      {
+    if (core->io.root_fd < 0) {
         corral_io_fail (error, errno, "cannot duplicate the root's descriptor");
         close (host);
         return FALSE;
-      }
+    }
     core->io.is_host = same_directory (core->io.root_fd, host);
     if (core->io.root_fd != host)
         close (host);
@@ -185,13 +180,13 @@ corral_container_core_open (int root_fd, GError **error)
         !corral_cgroup_mounts_read (&core->io, &core->hierarchies, error))
         return NULL;
     choose_members (core);
-    if (core->main == NULL)
-      {
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
-                     "cannot use the cgroups of this host: none of its mounts has the cpuset or cpu "
-                     "controller");
+    if (core->main == NULL) {
+        g_set_error (
+            error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
+            "cannot use the cgroups of this host: none of its mounts has the cpuset or cpu "
+            "controller");
         return NULL;
-      }
+    }
     for (guint i = 0; i < core->hierarchies->len; i++)
         has_v1 |= ((CorralHierarchy *) g_ptr_array_index (core->hierarchies, i))->version == 1;
     core->backend = !has_v1 ? "v2" : core->unified != NULL ? "hybrid" : "v1";
@@ -219,12 +214,11 @@ corral_container_core_host_cpus (CorralContainerCore *core, CorralCpuset **ret_c
     g_autoptr (CorralCpuset) mems = NULL;
     int err;
 
-    if (core->cpuset == NULL)
-      {
+    if (core->cpuset == NULL) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
                      "cannot read which CPUs containers can have: no cpuset controller is mounted");
         return FALSE;
-      }
+    }
     err = corral_cpuset_effective (core->cpuset, "", FALSE, &cpus);
     if (err == 0)
         err = corral_cpuset_effective (core->cpuset, "", TRUE, &mems);

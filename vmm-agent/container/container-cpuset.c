@@ -3,12 +3,13 @@
 
 #include <errno.h>
 
-/* Containers, groups and their directories beneath one container: far more than can be made by paths
- * that the core accepts. */
+/* Containers, groups and their directories beneath one container: far more than can be made by
+ * paths that the core accepts. */
 #define WALK_DEPTH 64
 
 int
-corral_cpuset_read_file (CorralHierarchy *h, const char *dir, const char *file, CorralCpuset **ret_set)
+corral_cpuset_read_file (CorralHierarchy *h, const char *dir, const char *file,
+                         CorralCpuset **ret_set)
 {
     g_autofree char *path = corral_dir_file (dir, file);
     g_autofree char *text = NULL;
@@ -23,12 +24,15 @@ int
 corral_cpuset_effective (CorralHierarchy *h, const char *dir, gboolean mems, CorralCpuset **ret_set)
 {
     const CorralBackend *backend = corral_backend_of (h);
-    int err = corral_cpuset_read_file (
-        h, dir, mems ? backend->effective_mems_file : backend->effective_cpus_file, ret_set);
+    int err =
+        corral_cpuset_read_file (h, dir,
+                                 mems ? backend->effective_mems_file : backend->effective_cpus_file,
+                                 ret_set);
 
     /* v1 before Linux 3.17 has no file for what is in effect, and there it is what was set. */
     if (err == ENOENT && h->version == 1)
-        err = corral_cpuset_read_file (h, dir, mems ? backend->mems_file : backend->cpus_file, ret_set);
+        err = corral_cpuset_read_file (h, dir, mems ? backend->mems_file : backend->cpus_file,
+                                       ret_set);
     return err;
 }
 
@@ -90,16 +94,16 @@ check_within_parent (CorralContainerCore *core, const char *path, const char *di
 
     if (wanted == NULL)
         return TRUE;
-    if (hwloc_bitmap_iszero (wanted) || hwloc_bitmap_last (wanted) < 0)
-      {
+    if (hwloc_bitmap_iszero (wanted) || hwloc_bitmap_last (wanted) < 0) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "cannot give the container \"%s\" an empty or unbounded set of %s", path,
                      mems ? "memory nodes" : "CPUs");
         return FALSE;
-      }
+    }
     err = corral_cpuset_effective (core->cpuset, parent, mems, &granted);
     if (err != 0)
-        return corral_io_fail (error, err, "cannot read the cpuset above the container \"%s\"", path);
+        return corral_io_fail (error, err, "cannot read the cpuset above the container \"%s\"",
+                               path);
     if (hwloc_bitmap_isincluded (wanted, granted))
         return TRUE;
     hwloc_bitmap_and (granted, granted, wanted);
@@ -118,7 +122,8 @@ verify (CorralContainerCore *core, const char *path, const char *dir, gboolean m
     err = corral_cpuset_effective (core->cpuset, dir, mems, &granted);
     if (err != 0)
         return corral_io_fail (error, err, "cannot read back the cpuset of \"%s\"", path);
-    return hwloc_bitmap_isequal (wanted, granted) || granted_less (error, path, mems, wanted, granted);
+    return hwloc_bitmap_isequal (wanted, granted) ||
+           granted_less (error, path, mems, wanted, granted);
 }
 
 typedef gboolean (*ThreadFunc) (CorralContainerCore *core, GHashTable *before, pid_t tid,
@@ -140,13 +145,12 @@ walk_threads (CorralContainerCore *core, const char *dir, guint depth, GHashTabl
                 return FALSE;
     if (depth == 0 || corral_io_list (core->cpuset->tree.fd, dir, &names) != 0)
         return TRUE;
-    for (guint i = 0; i < names->len; i++)
-      {
+    for (guint i = 0; i < names->len; i++) {
         g_autofree char *child = corral_dir_file (dir, g_ptr_array_index (names, i));
 
         if (!walk_threads (core, child, depth - 1, before, func, error))
             return FALSE;
-      }
+    }
     return TRUE;
 }
 

@@ -16,8 +16,8 @@ hierarchy (CorralContainerCore *core, guint i)
     return g_ptr_array_index (core->hierarchies, i);
 }
 
-/* Beneath a VM's group only the hierarchies count in which VMs are moved: in the others libvirt makes
- * no directories for single threads. */
+/* Beneath a VM's group only the hierarchies count in which VMs are moved: in the others libvirt
+ * makes no directories for single threads. */
 gboolean
 corral_container_belongs (CorralContainerCore *core, const CorralHierarchy *h, const char *dir)
 {
@@ -37,8 +37,7 @@ state_of_dir (CorralContainerCore *core, const char *dir)
 {
     gboolean some = FALSE, all = TRUE;
 
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         CorralHierarchy *h = hierarchy (core, i);
         gboolean here;
 
@@ -47,8 +46,10 @@ state_of_dir (CorralContainerCore *core, const char *dir)
         here = corral_io_exists (h->tree.fd, dir);
         some |= here;
         all &= here && corral_backend_of (h)->is_prepared (core, h, dir);
-      }
-    return !some ? CORRAL_CONTAINER_ABSENT : all ? CORRAL_CONTAINER_WHOLE : CORRAL_CONTAINER_PARTIAL;
+    }
+    return !some ? CORRAL_CONTAINER_ABSENT
+           : all ? CORRAL_CONTAINER_WHOLE
+                 : CORRAL_CONTAINER_PARTIAL;
 }
 
 CorralContainerState
@@ -65,21 +66,22 @@ gboolean
 corral_container_check_whole (CorralContainerCore *core, const char *path, const char *dir,
                               GError **error)
 {
-    switch (state_of_dir (core, dir))
-      {
-      case CORRAL_CONTAINER_WHOLE:
+    switch (state_of_dir (core, dir)) {
+    case CORRAL_CONTAINER_WHOLE:
         return TRUE;
-      case CORRAL_CONTAINER_PARTIAL:
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_STATE,
-                     "cannot use the container \"%s\": it is missing, or has no cpuset, in some of the "
-                     "host's hierarchies; create it again to make it whole",
+    case CORRAL_CONTAINER_PARTIAL:
+        g_set_error (
+            error, CORRAL_ERROR, CORRAL_ERROR_STATE,
+            "cannot use the container \"%s\": it is missing, or has no cpuset, in some of the "
+            "host's hierarchies; create it again to make it whole",
+            path);
+        return FALSE;
+    case CORRAL_CONTAINER_ABSENT:
+    default:
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND, "no container \"%s\" exists",
                      path);
         return FALSE;
-      case CORRAL_CONTAINER_ABSENT:
-      default:
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND, "no container \"%s\" exists", path);
-        return FALSE;
-      }
+    }
 }
 
 gboolean
@@ -92,11 +94,10 @@ corral_container_get_id (CorralContainerCore *core, const char *path, int *ret_i
     if (!corral_container_path_to_dir (path, &dir, error))
         return FALSE;
     err = corral_io_open (core->main->tree.fd, dir, O_PATH | O_DIRECTORY, &fd);
-    if (err == 0)
-      {
+    if (err == 0) {
         err = fstat (fd, &status) < 0 ? errno : 0;
         close (fd);
-      }
+    }
     if (err != 0)
         return corral_io_fail (error, err, "cannot read the number of the container \"%s\"", path);
     /* The lower half of a kernfs inode number is unique among the living, and below 2^31; the upper
@@ -112,7 +113,8 @@ compare_names (gconstpointer a, gconstpointer b)
 }
 
 gboolean
-corral_container_list (CorralContainerCore *core, const char *path, GStrv *ret_children, GError **error)
+corral_container_list (CorralContainerCore *core, const char *path, GStrv *ret_children,
+                       GError **error)
 {
     g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr (GPtrArray) children = g_ptr_array_new_with_free_func (g_free);
@@ -122,8 +124,7 @@ corral_container_list (CorralContainerCore *core, const char *path, GStrv *ret_c
     if (path != NULL && (g_free (g_steal_pointer (&dir)), TRUE) &&
         !corral_container_path_to_dir (path, &dir, error))
         return FALSE;
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         g_autoptr (GPtrArray) names = NULL;
         int err = corral_io_list (hierarchy (core, i)->tree.fd, dir, &names);
 
@@ -133,54 +134,51 @@ corral_container_list (CorralContainerCore *core, const char *path, GStrv *ret_c
             return corral_io_fail (error, err, "cannot list the containers in \"%s\"",
                                    path != NULL ? path : "/");
         found = TRUE;
-        for (guint k = 0; k < names->len; k++)
-          {
+        for (guint k = 0; k < names->len; k++) {
             char *name = corral_container_name_of_dir (g_ptr_array_index (names, k), *dir == '\0');
 
             if (name != NULL && g_hash_table_add (seen, name))
-                g_ptr_array_add (children,
-                                 g_strconcat (path != NULL ? path : "", "/", name, NULL));
-          }
-      }
-    if (!found)
-      {
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND, "no container \"%s\" exists", path);
+                g_ptr_array_add (children, g_strconcat (path != NULL ? path : "", "/", name, NULL));
+        }
+    }
+    if (!found) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND, "no container \"%s\" exists",
+                     path);
         return FALSE;
-      }
+    }
     g_ptr_array_sort (children, compare_names);
     g_ptr_array_add (children, NULL);
     *ret_children = (GStrv) g_ptr_array_free (g_steal_pointer (&children), FALSE);
     return TRUE;
 }
 
-/* --- create ------------------------------------------------------------------------------------ */
+/* --- create ------------------------------------------------------------------------------------
+ */
 
 static gboolean
 make_dir (CorralContainerCore *core, const char *dir, CorralUndo *undo, GError **error)
 {
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         CorralHierarchy *h = hierarchy (core, i);
 
         if (corral_container_belongs (core, h, dir) &&
             (!corral_step_mkdir (core, h, dir, NULL, undo, error) ||
              !corral_backend_of (h)->prepare (core, h, dir, undo, error)))
             return FALSE;
-      }
+    }
     return TRUE;
 }
 
 static gboolean
-create_steps (CorralContainerCore *core, const char *path, const char *dir, const CorralCpuset *cpus,
-              const CorralCpuset *mems, CorralUndo *undo, GError **error)
+create_steps (CorralContainerCore *core, const char *path, const char *dir,
+              const CorralCpuset *cpus, const CorralCpuset *mems, CorralUndo *undo, GError **error)
 {
-    for (const char *slash = strchr (dir, '/'); slash != NULL; slash = strchr (slash + 1, '/'))
-      {
+    for (const char *slash = strchr (dir, '/'); slash != NULL; slash = strchr (slash + 1, '/')) {
         g_autofree char *parent = g_strndup (dir, (gsize) (slash - dir));
 
         if (!make_dir (core, parent, undo, error))
             return FALSE;
-      }
+    }
     return make_dir (core, dir, undo, error) &&
            ((cpus == NULL && mems == NULL) ||
             corral_cpuset_apply (core, path, dir, cpus, mems, undo, error));
@@ -195,22 +193,21 @@ corral_container_create (CorralContainerCore *core, const char *path, const Corr
 
     if (!corral_container_path_to_dir (path, &dir, error))
         return FALSE;
-    if (state_of_dir (core, dir) == CORRAL_CONTAINER_WHOLE)
-      {
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_EXISTS, "the container \"%s\" exists already",
-                     path);
+    if (state_of_dir (core, dir) == CORRAL_CONTAINER_WHOLE) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_EXISTS,
+                     "the container \"%s\" exists already", path);
         return FALSE;
-      }
-    if (!create_steps (core, path, dir, cpus, mems, undo, error))
-      {
+    }
+    if (!create_steps (core, path, dir, cpus, mems, undo, error)) {
         g_prefix_error (error, "cannot create the container \"%s\": ", path);
         return corral_undo_run (undo, error);
-      }
+    }
     corral_usage_forget (core, dir);
     return TRUE;
 }
 
-/* --- destroy ----------------------------------------------------------------------------------- */
+/* --- destroy -----------------------------------------------------------------------------------
+ */
 
 static gboolean
 is_populated (CorralHierarchy *h, const char *dir, guint depth)
@@ -222,13 +219,12 @@ is_populated (CorralHierarchy *h, const char *dir, guint depth)
         return TRUE;
     if (depth == 0 || corral_io_list (h->tree.fd, dir, &names) != 0)
         return FALSE;
-    for (guint i = 0; i < names->len; i++)
-      {
+    for (guint i = 0; i < names->len; i++) {
         g_autofree char *child = corral_dir_file (dir, g_ptr_array_index (names, i));
 
         if (is_populated (h, child, depth - 1))
             return TRUE;
-      }
+    }
     return FALSE;
 }
 
@@ -238,8 +234,9 @@ corral_dir_is_populated (CorralHierarchy *h, const char *dir)
     return is_populated (h, dir, GROUP_DEPTH);
 }
 
-/* An empty group is ours to remove if we named it, or if libvirt has none by this name where it would
- * look first: then we made it, to count a VM of libvirt's in a hierarchy that libvirt leaves out. */
+/* An empty group is ours to remove if we named it, or if libvirt has none by this name where it
+ * would look first: then we made it, to count a VM of libvirt's in a hierarchy that libvirt leaves
+ * out. */
 static gboolean
 is_removable (CorralContainerCore *core, const char *dir, const char *name)
 {
@@ -268,14 +265,12 @@ check_empty (CorralContainerCore *core, CorralHierarchy *h, const char *path, co
         return TRUE;
     if (err != 0)
         return corral_io_fail (error, err, "cannot look into the container \"%s\"", path);
-    if (corral_dir_threads (h, dir, tids) == 0 && tids->len > 0)
-      {
+    if (corral_dir_threads (h, dir, tids) == 0 && tids->len > 0) {
         g_autofree char *tid = g_strdup_printf ("%d", (int) g_array_index (tids, pid_t, 0));
 
         return busy (error, path, "the thread", tid);
-      }
-    for (guint i = 0; i < names->len; i++)
-      {
+    }
+    for (guint i = 0; i < names->len; i++) {
         const char *name = g_ptr_array_index (names, i);
         g_autofree char *child = corral_dir_file (dir, name);
         g_autofree char *container = corral_container_name_of_dir (name, FALSE);
@@ -286,7 +281,7 @@ check_empty (CorralContainerCore *core, CorralHierarchy *h, const char *path, co
             return busy (error, path, "the VM in the group", name);
         if (!is_removable (core, child, name))
             return busy (error, path, "the directory", name);
-      }
+    }
     return TRUE;
 }
 
@@ -298,13 +293,12 @@ remove_tree (CorralContainerCore *core, CorralHierarchy *h, const char *dir, gui
 
     if (corral_io_list (h->tree.fd, dir, &names) != 0)
         return TRUE;
-    for (guint i = 0; i < names->len && depth > 0; i++)
-      {
+    for (guint i = 0; i < names->len && depth > 0; i++) {
         g_autofree char *child = corral_dir_file (dir, g_ptr_array_index (names, i));
 
         if (!remove_tree (core, h, child, depth - 1, undo, error))
             return FALSE;
-      }
+    }
     return corral_step_rmdir (core, h, dir, undo, error);
 }
 
@@ -314,14 +308,13 @@ static gboolean
 destroy_steps (CorralContainerCore *core, const char *dir, CorralUndo *undo, GError **error)
 {
     for (int members = 0; members <= 1; members++)
-        for (guint i = 0; i < core->hierarchies->len; i++)
-          {
+        for (guint i = 0; i < core->hierarchies->len; i++) {
             CorralHierarchy *h = hierarchy (core, i);
 
             if (h->members == (members == 1) &&
                 !remove_tree (core, h, dir, GROUP_DEPTH, undo, error))
                 return FALSE;
-          }
+        }
     return TRUE;
 }
 
@@ -333,19 +326,18 @@ corral_container_destroy (CorralContainerCore *core, const char *path, GError **
 
     if (!corral_container_path_to_dir (path, &dir, error))
         return FALSE;
-    if (state_of_dir (core, dir) == CORRAL_CONTAINER_ABSENT)
-      {
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND, "no container \"%s\" exists", path);
+    if (state_of_dir (core, dir) == CORRAL_CONTAINER_ABSENT) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND, "no container \"%s\" exists",
+                     path);
         return FALSE;
-      }
+    }
     for (guint i = 0; i < core->hierarchies->len; i++)
         if (!check_empty (core, hierarchy (core, i), path, dir, error))
             return FALSE;
-    if (!destroy_steps (core, dir, undo, error))
-      {
+    if (!destroy_steps (core, dir, undo, error)) {
         g_prefix_error (error, "cannot destroy the container \"%s\": ", path);
         return corral_undo_run (undo, error);
-      }
+    }
     corral_usage_forget (core, dir);
     return TRUE;
 }
@@ -371,20 +363,18 @@ corral_container_prune (CorralContainerCore *core, const char *path, GError **er
 
     if (!corral_container_path_to_dir (path, &dir, error))
         return FALSE;
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         CorralHierarchy *h = hierarchy (core, i);
         g_autoptr (GPtrArray) names = NULL;
 
         if (!h->members || corral_io_list (h->tree.fd, dir, &names) != 0)
             continue;
-        for (guint k = 0; k < names->len; k++)
-          {
+        for (guint k = 0; k < names->len; k++) {
             g_autofree char *group = corral_dir_file (dir, g_ptr_array_index (names, k));
 
             if (is_removable (core, group, g_ptr_array_index (names, k)))
                 corral_container_drop_group (core, group);
-          }
-      }
+        }
+    }
     return TRUE;
 }

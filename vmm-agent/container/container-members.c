@@ -10,24 +10,21 @@ read_proc (CorralContainerCore *core, pid_t pid, pid_t tid, char **ret_text, GEr
 {
     int err;
 
-    if (tid <= 0 || pid < 0)
-      {
+    if (tid <= 0 || pid < 0) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
                      "%d is not the number of a process or thread", (int) (tid <= 0 ? tid : pid));
         return FALSE;
-      }
+    }
     err = corral_proc_cgroups (core, pid, tid, ret_text);
-    return err == 0 ||
-           corral_io_fail (error, err, "cannot read the cgroups of the %s %d",
-                           pid > 0 ? "thread" : "process", (int) tid);
+    return err == 0 || corral_io_fail (error, err, "cannot read the cgroups of the %s %d",
+                                       pid > 0 ? "thread" : "process", (int) tid);
 }
 
 /* Whether @text puts the thread into @path and @group in every hierarchy in which VMs are moved. */
 static gboolean
 is_everywhere (CorralContainerCore *core, const char *text, const char *path, const char *group)
 {
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         const CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
         g_autofree char *other_group = NULL;
         g_autofree char *other_path = NULL;
@@ -41,13 +38,13 @@ is_everywhere (CorralContainerCore *core, const char *text, const char *path, co
         other_path = corral_container_dir_to_path (dir, &other_group);
         if (g_strcmp0 (path, other_path) != 0 || g_strcmp0 (group, other_group) != 0)
             return FALSE;
-      }
+    }
     return TRUE;
 }
 
 gboolean
-corral_container_of_process (CorralContainerCore *core, pid_t pid, char **ret_path, char **ret_group,
-                             gboolean *ret_everywhere, GError **error)
+corral_container_of_process (CorralContainerCore *core, pid_t pid, char **ret_path,
+                             char **ret_group, gboolean *ret_everywhere, GError **error)
 {
     g_autofree char *text = NULL;
     g_autofree char *dir = NULL;
@@ -94,19 +91,19 @@ compare_threads (gconstpointer a, gconstpointer b)
 }
 
 static void
-take_threads (CorralHierarchy *h, const char *dir, CorralThreadRole role, int index, GArray *threads)
+take_threads (CorralHierarchy *h, const char *dir, CorralThreadRole role, int index,
+              GArray *threads)
 {
     g_autoptr (GArray) tids = g_array_new (FALSE, FALSE, sizeof (pid_t));
 
     /* A directory that is gone meanwhile holds nobody. */
     if (corral_dir_threads (h, dir, tids) != 0)
         return;
-    for (guint i = 0; i < tids->len; i++)
-      {
+    for (guint i = 0; i < tids->len; i++) {
         const CorralThread thread = { g_array_index (tids, pid_t, i), role, index };
 
         g_array_append_val (threads, thread);
-      }
+    }
 }
 
 gboolean
@@ -124,15 +121,14 @@ corral_container_group_threads (CorralContainerCore *core, const char *group, GA
         return corral_io_fail (error, err, "cannot look into the group \"%s\"", group);
     if (err == 0)
         take_threads (core->main, group, CORRAL_THREAD_EMULATOR, 0, threads);
-    for (guint i = 0; names != NULL && i < names->len; i++)
-      {
+    for (guint i = 0; names != NULL && i < names->len; i++) {
         g_autofree char *dir = corral_dir_file (group, g_ptr_array_index (names, i));
         CorralThreadRole role = CORRAL_THREAD_EMULATOR;
         int index = 0;
 
         if (corral_container_role_parse (g_ptr_array_index (names, i), &role, &index))
             take_threads (core->main, dir, role, index, threads);
-      }
+    }
     g_array_sort (threads, compare_threads);
     *ret_threads = g_steal_pointer (&threads);
     return TRUE;

@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <string.h>
 
-/* A pass in which nothing was to be done ends the work. Each pass catches what threads born during the
- * one before did; that many in a row means that something else moves them, too. */
+/* A pass in which nothing was to be done ends the work. Each pass catches what threads born during
+ * the one before did; that many in a row means that something else moves them, too. */
 #define PASSES_MAX 100
 
 /* One thread, as it was before. */
 typedef struct {
     pid_t tid;
-    char **dirs;    /* by number of the hierarchy; NULL where it is not moved */
-    char *role_dir; /* "vcpu1" */
+    char **dirs;       /* by number of the hierarchy; NULL where it is not moved */
+    char *role_dir;    /* "vcpu1" */
     CorralCpuset *pin; /* affinity that it wishes and keeps if it fits; NULL: none */
 } Mover;
 
@@ -20,7 +20,8 @@ typedef struct {
     const CorralMove *move;
     CorralContainerCore *core;
     pid_t pid;
-    pid_t leader; /* the thread whose place stands for all: the process's first, or the only one moved */
+    pid_t leader; /* the thread whose place stands for all: the process's first, or the only one
+                     moved */
     GHashTable *movers; /* tid -> Mover */
     GHashTable *before; /* tid -> CorralThreadBefore */
     GHashTable *made;   /* role directories that exist in all hierarchies by now */
@@ -43,7 +44,8 @@ mover_free (gpointer data)
     g_free (mover);
 }
 
-/* --- what is known of a thread before it moves ------------------------------------------------- */
+/* --- what is known of a thread before it moves -------------------------------------------------
+ */
 
 /* By hierarchy; "" also where a hierarchy is not one of those in which VMs are moved. */
 static int
@@ -56,14 +58,13 @@ read_places (CorralContainerCore *core, pid_t pid, pid_t tid, char ***ret_dirs)
     if (err != 0)
         return err;
     dirs = g_new0 (char *, core->hierarchies->len + 1);
-    for (guint i = 0; i < core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < core->hierarchies->len; i++) {
         const CorralHierarchy *h = hierarchy (core, i);
 
         dirs[i] = h->members ? corral_proc_dir (h, text) : NULL;
         if (dirs[i] == NULL)
             dirs[i] = g_strdup ("");
-      }
+    }
     *ret_dirs = dirs;
     return 0;
 }
@@ -80,19 +81,18 @@ main_dir (CorralContainerCore *core, char **dirs)
 static gboolean
 role_is_named (const CorralMove *move, const char *role_dir)
 {
-    for (gsize i = 0; i < move->n_threads; i++)
-      {
+    for (gsize i = 0; i < move->n_threads; i++) {
         g_autofree char *name =
             corral_container_role_dir (move->threads[i].role, move->threads[i].index);
 
         if (g_str_equal (name, role_dir))
             return TRUE;
-      }
+    }
     return FALSE;
 }
 
-/* A thread's role is what the caller says; else the directory it is in says, unless the caller knows
- * that directory's owner to be another; else it counts as emulator. */
+/* A thread's role is what the caller says; else the directory it is in says, unless the caller
+ * knows that directory's owner to be another; else it counts as emulator. */
 static char *
 role_dir_of (const CorralMove *move, pid_t tid, const char *place)
 {
@@ -140,18 +140,15 @@ learn_thread (Run *run, pid_t tid, gboolean newborn)
     mover = g_new0 (Mover, 1);
     mover->tid = tid;
     mover->role_dir = role_dir_of (run->move, tid, main_dir (run->core, dirs));
-    if (newborn && leader != NULL)
-      {
+    if (newborn && leader != NULL) {
         g_strfreev (dirs);
         dirs = g_strdupv (leader->dirs);
-      }
-    else
-      {
+    } else {
         granted = granted_around (run->core, main_dir (run->core, dirs));
         before = corral_threads_remember (run->core, run->before, tid, granted);
         if (before != NULL && !before->unpinned)
             mover->pin = hwloc_bitmap_dup (before->affinity);
-      }
+    }
     mover->dirs = dirs;
     g_hash_table_insert (run->movers, GINT_TO_POINTER (tid), mover);
     return 0;
@@ -160,17 +157,17 @@ learn_thread (Run *run, pid_t tid, gboolean newborn)
 static gboolean
 no_process (const CorralMove *move, int err, GError **error)
 {
-    return corral_io_fail (error, err, "cannot read the threads of \"%s\" (process %d)", move->vm_name,
-                           (int) move->pid);
+    return corral_io_fail (error, err, "cannot read the threads of \"%s\" (process %d)",
+                           move->vm_name, (int) move->pid);
 }
 
-/* --- directories ------------------------------------------------------------------------------- */
+/* --- directories -------------------------------------------------------------------------------
+ */
 
 static gboolean
 ensure_dir (Run *run, const char *dir, gboolean *ret_made, CorralUndo *undo, GError **error)
 {
-    for (guint i = 0; i < run->core->hierarchies->len; i++)
-      {
+    for (guint i = 0; i < run->core->hierarchies->len; i++) {
         CorralHierarchy *h = hierarchy (run->core, i);
         gboolean made;
 
@@ -181,12 +178,12 @@ ensure_dir (Run *run, const char *dir, gboolean *ret_made, CorralUndo *undo, GEr
             return FALSE;
         if (h == run->core->cpuset)
             *ret_made = made;
-      }
+    }
     return TRUE;
 }
 
-/* A pin that fits goes into the new directory's cpuset, as libvirt does it, so that it holds when the
- * container's cpuset changes. */
+/* A pin that fits goes into the new directory's cpuset, as libvirt does it, so that it holds when
+ * the container's cpuset changes. */
 static gboolean
 pin_dir (Run *run, const char *dir, const CorralCpuset *pin, CorralUndo *undo, GError **error)
 {
@@ -203,7 +200,8 @@ pin_dir (Run *run, const char *dir, const CorralCpuset *pin, CorralUndo *undo, G
     if (hwloc_bitmap_isequal (pin, granted) || !hwloc_bitmap_isincluded (pin, granted))
         return TRUE;
     list = corral_cpuset_format (pin);
-    return corral_step_write (run->core, h, dir, corral_backend_of (h)->cpus_file, list, undo, error);
+    return corral_step_write (run->core, h, dir, corral_backend_of (h)->cpus_file, list, undo,
+                              error);
 }
 
 static gboolean
@@ -220,10 +218,12 @@ ensure_role (Run *run, const Mover *mover, CorralUndo *undo, GError **error)
     return !made || pin_dir (run, dir, mover->pin, undo, error);
 }
 
-/* --- moving ------------------------------------------------------------------------------------ */
+/* --- moving ------------------------------------------------------------------------------------
+ */
 
 static int
-write_number (CorralContainerCore *core, CorralHierarchy *h, const char *dir, const char *file, pid_t tid)
+write_number (CorralContainerCore *core, CorralHierarchy *h, const char *dir, const char *file,
+              pid_t tid)
 {
     g_autofree char *path = corral_dir_file (dir, file);
     g_autofree char *number = g_strdup_printf ("%d", (int) tid);
@@ -250,9 +250,8 @@ move_process (Run *run, guint i, GError **error)
     if (corral_container_dir_within (leader->dirs[i], run->move->group))
         return TRUE;
     err = write_number (run->core, h, dir, "cgroup.procs", run->pid);
-    return err == 0 ||
-           corral_io_fail (error, err, "cannot move \"%s\" (process %d) into \"%s/%s\"",
-                           run->move->vm_name, (int) run->pid, h->tree.mount, dir);
+    return err == 0 || corral_io_fail (error, err, "cannot move \"%s\" (process %d) into \"%s/%s\"",
+                                       run->move->vm_name, (int) run->pid, h->tree.mount, dir);
 }
 
 /* Takes one thread to its place in every hierarchy. */
@@ -263,8 +262,7 @@ move_thread (Run *run, const Mover *mover, gboolean *ret_changed, GError **error
     g_auto (GStrv) now = NULL;
     int err = read_places (run->core, run->pid, mover->tid, &now);
 
-    for (guint i = 0; err == 0 && i < run->core->hierarchies->len; i++)
-      {
+    for (guint i = 0; err == 0 && i < run->core->hierarchies->len; i++) {
         CorralHierarchy *h = hierarchy (run->core, i);
 
         if (!h->members || g_str_equal (now[i], wanted))
@@ -274,7 +272,7 @@ move_thread (Run *run, const Mover *mover, gboolean *ret_changed, GError **error
         if (err != 0 && err != ESRCH)
             return corral_io_fail (error, err, "cannot move thread %d of \"%s\" into \"%s/%s\"",
                                    (int) mover->tid, run->move->vm_name, h->tree.mount, wanted);
-      }
+    }
     return err == 0 || err == ESRCH ||
            corral_io_fail (error, err, "cannot read the cgroups of thread %d of \"%s\"",
                            (int) mover->tid, run->move->vm_name);
@@ -298,18 +296,19 @@ settle_thread (Run *run, const Mover *mover, GError **error)
     if (err != 0)
         return corral_io_fail (error, err, "cannot read the cpuset of \"%s\"", dir);
     fits = mover->pin != NULL && hwloc_bitmap_isincluded (mover->pin, allowed);
-    /* A pin that does not fit is given up for all that is granted. Of a thread that stays where it was,
-     * only what is outside is put right. */
-    if (!fits && !was_inside && before != NULL)
-      {
+    /* A pin that does not fit is given up for all that is granted. Of a thread that stays where it
+     * was, only what is outside is put right. */
+    if (!fits && !was_inside && before != NULL) {
         const CorralThreadBefore free_now = { mover->tid, before->affinity, TRUE };
 
         return corral_thread_settle (run->core, mover->tid, &free_now, allowed, NULL, error);
-      }
-    return corral_thread_settle (run->core, mover->tid, NULL, allowed, fits ? mover->pin : NULL, error);
+    }
+    return corral_thread_settle (run->core, mover->tid, NULL, allowed, fits ? mover->pin : NULL,
+                                 error);
 }
 
-/* --- back again -------------------------------------------------------------------------------- */
+/* --- back again --------------------------------------------------------------------------------
+ */
 
 static int
 move_back_in (Run *run, guint i)
@@ -326,8 +325,7 @@ move_back_in (Run *run, guint i)
     if (err != 0)
         return err == ESRCH ? 0 : err;
     g_hash_table_iter_init (&iter, run->movers);
-    while (g_hash_table_iter_next (&iter, NULL, &value))
-      {
+    while (g_hash_table_iter_next (&iter, NULL, &value)) {
         const Mover *mover = value;
         g_auto (GStrv) places = NULL;
         int failed = read_places (run->core, run->pid, mover->tid, &places);
@@ -337,7 +335,7 @@ move_back_in (Run *run, guint i)
                                    corral_backend_of (h)->threads_file, mover->tid);
         if (failed != 0 && failed != ESRCH)
             err = failed;
-      }
+    }
     return err;
 }
 
@@ -348,12 +346,11 @@ move_back (gpointer data)
     int err = 0;
 
     for (guint i = 0; i < run->core->hierarchies->len; i++)
-        if (hierarchy (run->core, i)->members)
-          {
+        if (hierarchy (run->core, i)->members) {
             int failed = move_back_in (run, i);
 
             err = err != 0 ? err : failed;
-          }
+        }
     return err;
 }
 
@@ -382,7 +379,8 @@ add_move_back (Run *run, CorralUndo *undo)
                      run->move->vm_name);
 }
 
-/* --- all of it --------------------------------------------------------------------------------- */
+/* --- all of it ---------------------------------------------------------------------------------
+ */
 
 static int
 learn_all (Run *run, gboolean newborn, gboolean *ret_found)
@@ -390,8 +388,7 @@ learn_all (Run *run, gboolean newborn, gboolean *ret_found)
     g_autoptr (GArray) tids = NULL;
     int err = corral_proc_tasks (run->core, run->pid, &tids);
 
-    for (guint i = 0; err == 0 && i < tids->len; i++)
-      {
+    for (guint i = 0; err == 0 && i < tids->len; i++) {
         const pid_t tid = g_array_index (tids, pid_t, i);
 
         if (g_hash_table_contains (run->movers, GINT_TO_POINTER (tid)) ||
@@ -402,7 +399,7 @@ learn_all (Run *run, gboolean newborn, gboolean *ret_found)
             err = 0; /* it ended; the others go on */
         else
             *ret_found = TRUE;
-      }
+    }
     return err;
 }
 
@@ -474,8 +471,8 @@ corral_move_run (const CorralMove *move, CorralUndo *undo, GError **error)
         err = ESRCH;
     if (err != 0)
         return no_process (move, err, error);
-    /* Undone last to first: threads go back, the directories they leave are removed, and only then the
-     * affinities are set, which the old places allow. */
+    /* Undone last to first: threads go back, the directories they leave are removed, and only then
+     * the affinities are set, which the old places allow. */
     corral_threads_undo (core, run->before, undo);
     if (!make_dirs (run, undo, error))
         return FALSE;
@@ -483,16 +480,16 @@ corral_move_run (const CorralMove *move, CorralUndo *undo, GError **error)
     for (guint i = 0; i < core->hierarchies->len && move->only == 0; i++)
         if (hierarchy (core, i)->members && !move_process (run, i, error))
             return FALSE;
-    for (guint pass = 0; pass < PASSES_MAX; pass++)
-      {
+    for (guint pass = 0; pass < PASSES_MAX; pass++) {
         changed = FALSE;
         if (!one_pass (run, undo, &changed, error))
             return FALSE;
         if (!changed)
             return TRUE;
-      }
-    g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_FAILED,
-                 "the threads of \"%s\" (process %d) do not stay in \"%s\": something else moves them",
-                 move->vm_name, (int) move->pid, move->group);
+    }
+    g_set_error (
+        error, CORRAL_ERROR, CORRAL_ERROR_FAILED,
+        "the threads of \"%s\" (process %d) do not stay in \"%s\": something else moves them",
+        move->vm_name, (int) move->pid, move->group);
     return FALSE;
 }

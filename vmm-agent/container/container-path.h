@@ -25,7 +25,8 @@ gboolean corral_container_group_check (const char *group, GError **error) G_GNUC
 /**
  * corral_container_dir_to_path:
  * @dir: any directory relative to a hierarchy's top, from /proc/PID/cgroup for example
- * @ret_group: (out) (optional) (nullable) (transfer full): the group beneath the innermost container
+ * @ret_group: (out) (optional) (nullable) (transfer full): the group beneath the innermost
+ * container
  *
  * Returns: (transfer full) (nullable): the innermost container that holds @dir; %NULL: none does
  */
@@ -46,9 +47,9 @@ gboolean corral_container_dir_within (const char *dir, const char *top);
  * corral_container_group_name:
  * @from: (nullable): the name of the group that the VM is in now
  *
- * Returns: (transfer full): the name for a group of ours. A libvirt domain's is the name that libvirt
- *   itself gives its scope under systemd: so libvirtd, when it restarts, takes the group for the
- *   domain's and goes on managing it there, and we still tell it from one that libvirt made.
+ * Returns: (transfer full): the name for a group of ours. A libvirt domain's is the name that
+ * libvirt itself gives its scope under systemd: so libvirtd, when it restarts, takes the group for
+ * the domain's and goes on managing it there, and we still tell it from one that libvirt made.
  */
 char *corral_container_group_name (const char *vm_name, pid_t pid, const char *from);
 

@@ -30,15 +30,15 @@ struct _CorralContainerCore {
     CorralWatch *watch;
 };
 
-/* What differs between the kernel's two interfaces. Every hierarchy is one or the other, so a hybrid
- * host uses both. Directories are relative to the hierarchy. */
+/* What differs between the kernel's two interfaces. Every hierarchy is one or the other, so a
+ * hybrid host uses both. Directories are relative to the hierarchy. */
 struct _CorralBackend {
     const char *threads_file; /* takes and lists thread numbers */
     const char *usage_file;   /* of CorralHierarchy acct */
     const char *cpus_file, *mems_file, *effective_cpus_file, *effective_mems_file;
 
-    /* Makes the directory @dir (new, or found) fit to hold VMs and containers or, beneath a VM's group,
-     * single threads. */
+    /* Makes the directory @dir (new, or found) fit to hold VMs and containers or, beneath a VM's
+     * group, single threads. */
     gboolean (*prepare) (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
                          CorralUndo *undo, GError **error);
     /* Whether prepare() would have nothing to do. */
@@ -71,7 +71,8 @@ corral_backend_of (const CorralHierarchy *h)
 /* "dir/file", or "file" at the top. */
 char *corral_dir_file (const char *dir, const char *file);
 
-/* --- container-steps.c: single steps that can be undone ---------------------------------------- */
+/* --- container-steps.c: single steps that can be undone ----------------------------------------
+ */
 
 /* Writes @text to @dir/@file; undoing writes what it held before. */
 gboolean corral_step_write (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
@@ -87,7 +88,8 @@ gboolean corral_step_mkdir (CorralContainerCore *core, CorralHierarchy *h, const
 gboolean corral_step_rmdir (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
                             CorralUndo *undo, GError **error);
 
-/* --- container-life.c -------------------------------------------------------------------------- */
+/* --- container-life.c --------------------------------------------------------------------------
+ */
 
 /* Whether @path, of directory @dir, must exist in @h for a container to be whole. */
 gboolean corral_container_belongs (CorralContainerCore *core, const CorralHierarchy *h,
@@ -100,7 +102,8 @@ void corral_container_drop_group (CorralContainerCore *core, const char *group);
 /* Whether a thread is in @dir or beneath it. */
 gboolean corral_dir_is_populated (CorralHierarchy *h, const char *dir);
 
-/* --- container-cpuset.c ------------------------------------------------------------------------ */
+/* --- container-cpuset.c ------------------------------------------------------------------------
+ */
 
 int corral_cpuset_read_file (CorralHierarchy *h, const char *dir, const char *file,
                              CorralCpuset **ret_set);
@@ -111,17 +114,20 @@ gboolean corral_cpuset_apply (CorralContainerCore *core, const char *path, const
                               const CorralCpuset *cpus, const CorralCpuset *mems, CorralUndo *undo,
                               GError **error);
 
-/* --- container-threads.c (more in its header) ----------------------------------------------------------------------- */
+/* --- container-threads.c (more in its header)
+ * ----------------------------------------------------------------------- */
 
 /* Thread numbers in @dir itself, appended to @tids (of pid_t). */
 int corral_dir_threads (CorralHierarchy *h, const char *dir, GArray *tids);
-/* The directory of a thread in @h, by the text of its /proc file; NULL: the hierarchy is not named. */
+/* The directory of a thread in @h, by the text of its /proc file; NULL: the hierarchy is not named.
+ */
 char *corral_proc_dir (const CorralHierarchy *h, const char *proc_text);
 /* pid 0: of the thread alone. */
 int corral_proc_cgroups (CorralContainerCore *core, pid_t pid, pid_t tid, char **ret_text);
 int corral_proc_tasks (CorralContainerCore *core, pid_t pid, GArray **ret_tids);
 
-/* --- container-usage.c, container-watch.c ------------------------------------------------------ */
+/* --- container-usage.c, container-watch.c ------------------------------------------------------
+ */
 
 void corral_usage_forget (CorralContainerCore *core, const char *dir);
 void corral_watch_free (CorralWatch *watch);

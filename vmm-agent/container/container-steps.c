@@ -8,8 +8,8 @@ typedef struct {
     CorralContainerCore *core; /* borrowed: the steps never outlive the call that took them */
     CorralHierarchy *h;
     char *path;
-    char *text;           /* what to write back */
-    GPtrArray *settings;  /* file, text, file, text... of a removed directory */
+    char *text;          /* what to write back */
+    GPtrArray *settings; /* file, text, file, text... of a removed directory */
 } Back;
 
 static void
@@ -44,7 +44,8 @@ undo_write (gpointer data)
 {
     const Back *back = data;
 
-    return corral_io_write (&back->core->io, &back->h->tree, back->path, text_or_newline (back->text));
+    return corral_io_write (&back->core->io, &back->h->tree, back->path,
+                            text_or_newline (back->text));
 }
 
 static int
@@ -64,8 +65,7 @@ undo_rmdir (gpointer data)
 
     if (err != 0 && err != EEXIST)
         return err;
-    for (guint i = 0; i + 1 < back->settings->len; i += 2)
-      {
+    for (guint i = 0; i + 1 < back->settings->len; i += 2) {
         g_autofree char *file = corral_dir_file (back->path, g_ptr_array_index (back->settings, i));
         const char *text = g_ptr_array_index (back->settings, i + 1);
         g_autofree char *now = NULL;
@@ -75,7 +75,7 @@ undo_rmdir (gpointer data)
         err = corral_io_write (&back->core->io, &back->h->tree, file, text_or_newline (text));
         if (err != 0)
             return err;
-      }
+    }
     return 0;
 }
 
@@ -90,8 +90,8 @@ corral_step_write_back (CorralContainerCore *core, CorralHierarchy *h, const cha
     if (err != 0)
         return corral_io_fail (error, err, "cannot write \"%s\" to \"%s/%s\"", text, h->tree.mount,
                                path);
-    corral_undo_add (undo, undo_write, back_new (core, h, path, back), back_free, "writing \"%s/%s\"",
-                     h->tree.mount, path);
+    corral_undo_add (undo, undo_write, back_new (core, h, path, back), back_free,
+                     "writing \"%s/%s\"", h->tree.mount, path);
     return TRUE;
 }
 
@@ -111,8 +111,8 @@ corral_step_write (CorralContainerCore *core, CorralHierarchy *h, const char *di
 }
 
 gboolean
-corral_step_mkdir (CorralContainerCore *core, CorralHierarchy *h, const char *dir, gboolean *ret_made,
-                   CorralUndo *undo, GError **error)
+corral_step_mkdir (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
+                   gboolean *ret_made, CorralUndo *undo, GError **error)
 {
     int err;
 
@@ -124,7 +124,8 @@ corral_step_mkdir (CorralContainerCore *core, CorralHierarchy *h, const char *di
     if (err == EEXIST)
         return TRUE;
     if (err != 0)
-        return corral_io_fail (error, err, "cannot make the directory \"%s/%s\"", h->tree.mount, dir);
+        return corral_io_fail (error, err, "cannot make the directory \"%s/%s\"", h->tree.mount,
+                               dir);
     if (ret_made != NULL)
         *ret_made = TRUE;
     corral_undo_add (undo, undo_mkdir, back_new (core, h, dir, NULL), back_free, "making \"%s/%s\"",
@@ -138,25 +139,23 @@ read_settings (CorralHierarchy *h, const char *dir)
     const CorralBackend *backend = corral_backend_of (h);
     GPtrArray *settings = g_ptr_array_new_with_free_func (g_free);
 
-    for (guint i = 0; backend->settings[i] != NULL; i++)
-      {
+    for (guint i = 0; backend->settings[i] != NULL; i++) {
         g_autofree char *path = corral_dir_file (dir, backend->settings[i]);
         g_autofree char *text = NULL;
 
         if (corral_io_read (h->tree.fd, path, &text) != 0)
             continue;
-        if (g_str_equal (backend->settings[i], "cgroup.subtree_control") && *text != '\0')
-          {
+        if (g_str_equal (backend->settings[i], "cgroup.subtree_control") && *text != '\0') {
             /* Read as "cpu cpuset", written as "+cpu +cpuset". */
             g_auto (GStrv) names = g_strsplit (text, " ", -1);
             g_autofree char *joined = g_strjoinv (" +", names);
 
             g_free (text);
             text = g_strconcat ("+", joined, NULL);
-          }
+        }
         g_ptr_array_add (settings, g_strdup (backend->settings[i]));
         g_ptr_array_add (settings, g_steal_pointer (&text));
-      }
+    }
     return settings;
 }
 
@@ -170,12 +169,12 @@ corral_step_rmdir (CorralContainerCore *core, CorralHierarchy *h, const char *di
     back = back_new (core, h, dir, NULL);
     back->settings = read_settings (h, dir);
     err = corral_io_rmdir (&core->io, &h->tree, dir);
-    if (err == 0)
-      {
-        corral_undo_add (undo, undo_rmdir, back, back_free, "removing \"%s/%s\"", h->tree.mount, dir);
+    if (err == 0) {
+        corral_undo_add (undo, undo_rmdir, back, back_free, "removing \"%s/%s\"", h->tree.mount,
+                         dir);
         return TRUE;
-      }
+    }
     back_free (back);
-    return err == ENOENT || corral_io_fail (error, err, "cannot remove the directory \"%s/%s\"",
-                                            h->tree.mount, dir);
+    return err == ENOENT ||
+           corral_io_fail (error, err, "cannot remove the directory \"%s/%s\"", h->tree.mount, dir);
 }

@@ -16,11 +16,11 @@ check_numbers (pid_t pid, pid_t tid, GError **error)
     return FALSE;
 }
 
-/* Where a thread goes that joins @path. A container beneath a VM's group takes it as it is; any other
- * gets a group for it, so that containers never hold threads themselves. */
+/* Where a thread goes that joins @path. A container beneath a VM's group takes it as it is; any
+ * other gets a group for it, so that containers never hold threads themselves. */
 static gboolean
-thread_group (CorralContainerCore *core, const char *path, const char *dir, pid_t pid, char **ret_group,
-              GError **error)
+thread_group (CorralContainerCore *core, const char *path, const char *dir, pid_t pid,
+              char **ret_group, GError **error)
 {
     g_autofree char *home_path = NULL;
     g_autofree char *home = NULL;
@@ -28,21 +28,20 @@ thread_group (CorralContainerCore *core, const char *path, const char *dir, pid_
 
     if (!corral_container_of_process (core, pid, &home_path, &home, NULL, error))
         return FALSE;
-    if (home != NULL && corral_container_dir_within (dir, home))
-      {
+    if (home != NULL && corral_container_dir_within (dir, home)) {
         *ret_group = g_strdup (dir);
         return TRUE;
-      }
-    if ((core->features & CORRAL_FEATURE_THREAD_ANYWHERE) == 0)
-      {
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
-                     "cgroup v2 keeps all threads of a process in one threaded subtree, so a thread of "
-                     "process %d can go only to a container beneath its own group, such as \"%s/%s/...\"",
-                     (int) pid, home_path != NULL ? home_path : "",
-                     home != NULL ? (strrchr (home, '/') != NULL ? strrchr (home, '/') + 1 : home)
-                                  : "(its group)");
+    }
+    if ((core->features & CORRAL_FEATURE_THREAD_ANYWHERE) == 0) {
+        g_set_error (
+            error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
+            "cgroup v2 keeps all threads of a process in one threaded subtree, so a thread of "
+            "process %d can go only to a container beneath its own group, such as \"%s/%s/...\"",
+            (int) pid, home_path != NULL ? home_path : "",
+            home != NULL ? (strrchr (home, '/') != NULL ? strrchr (home, '/') + 1 : home)
+                         : "(its group)");
         return FALSE;
-      }
+    }
     name = corral_container_group_name (NULL, pid, NULL);
     *ret_group = corral_dir_file (dir, name);
     return TRUE;
@@ -60,18 +59,19 @@ corral_container_add_thread (CorralContainerCore *core, const char *path, pid_t 
     if (!corral_container_path_to_dir (path, &dir, error) || !check_numbers (pid, tid, error) ||
         !corral_container_check_whole (core, path, dir, error))
         return FALSE;
-    if (thread_group (core, path, dir, pid, &group, error))
-      {
+    if (thread_group (core, path, dir, pid, &group, error)) {
         move = (CorralMove){ core, label, pid, tid, group, FALSE, NULL, 0 };
         if (corral_move_or_undo (&move, error))
             return TRUE;
-      }
-    g_prefix_error (error, "cannot move thread %d of process %d into the container \"%s\": ", (int) tid,
+    }
+    g_prefix_error (error,
+                    "cannot move thread %d of process %d into the container \"%s\": ", (int) tid,
                     (int) pid, path);
     return FALSE;
 }
 
-/* --- pinning ----------------------------------------------------------------------------------- */
+/* --- pinning -----------------------------------------------------------------------------------
+ */
 
 static gboolean
 check_within_container (CorralContainerCore *core, const char *place, const CorralCpuset *cpus,
@@ -119,13 +119,12 @@ pin_own_dir (CorralContainerCore *core, const char *place, const CorralCpuset *c
         !corral_step_write (core, core->cpuset, place, file, list, undo, error))
         return FALSE;
     err = corral_cpuset_effective (core->cpuset, place, FALSE, ret_allowed);
-    if (err == ENOENT)
-      {
+    if (err == ENOENT) {
         /* v2, and the controller is not on there: what is above it counts. */
         g_autofree char *above = corral_container_dir_parent (place);
 
         err = corral_cpuset_effective (core->cpuset, above, FALSE, ret_allowed);
-      }
+    }
     return err == 0 || corral_io_fail (error, err, "cannot read the cpuset of \"%s\"", place);
 }
 
@@ -145,8 +144,8 @@ pin_steps (CorralContainerCore *core, pid_t tid, const char *place, const Corral
 }
 
 gboolean
-corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_t tid, const CorralCpuset *cpus,
-                             GError **error)
+corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
+                             const CorralCpuset *cpus, GError **error)
 {
     g_autoptr (CorralUndo) undo = corral_undo_new ();
     g_autofree char *text = NULL;
@@ -155,12 +154,12 @@ corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_t tid, co
 
     if (!check_numbers (pid, tid, error))
         return FALSE;
-    if (core->cpuset == NULL)
-      {
+    if (core->cpuset == NULL) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
-                     "cannot pin thread %d: no cpuset controller is mounted on this host", (int) tid);
+                     "cannot pin thread %d: no cpuset controller is mounted on this host",
+                     (int) tid);
         return FALSE;
-      }
+    }
     err = corral_proc_cgroups (core, pid, tid, &text);
     if (err != 0)
         return corral_io_fail (error, err, "cannot read the cgroups of thread %d of process %d",

@@ -26,13 +26,12 @@ corral_dir_threads (CorralHierarchy *h, const char *dir, GArray *tids)
     if (err != 0)
         return err;
     lines = g_strsplit (text, "\n", -1);
-    for (guint i = 0; lines[i] != NULL; i++)
-      {
+    for (guint i = 0; lines[i] != NULL; i++) {
         pid_t tid;
 
         if (parse_tid (lines[i], &tid))
             g_array_append_val (tids, tid);
-      }
+    }
     return 0;
 }
 
@@ -41,8 +40,7 @@ corral_proc_dir (const CorralHierarchy *h, const char *proc_text)
 {
     g_auto (GStrv) lines = g_strsplit (proc_text, "\n", -1);
 
-    for (guint i = 0; lines[i] != NULL; i++)
-      {
+    for (guint i = 0; lines[i] != NULL; i++) {
         g_auto (GStrv) fields = g_strsplit (lines[i], ":", 3);
         g_auto (GStrv) labels = NULL;
         const char *dir;
@@ -50,22 +48,23 @@ corral_proc_dir (const CorralHierarchy *h, const char *proc_text)
         if (g_strv_length (fields) != 3)
             continue;
         labels = g_strsplit (fields[1], ",", -1);
-        if (h->version == 2 ? *fields[1] != '\0' : !g_strv_contains ((const char *const *) labels,
-                                                                     h->label))
+        if (h->version == 2 ? *fields[1] != '\0'
+                            : !g_strv_contains ((const char *const *) labels, h->label))
             continue;
         dir = fields[2] + strspn (fields[2], "/");
         if (g_str_has_suffix (dir, " (deleted)"))
             return g_strndup (dir, strlen (dir) - strlen (" (deleted)"));
         return g_strdup (dir);
-      }
+    }
     return NULL;
 }
 
 int
 corral_proc_cgroups (CorralContainerCore *core, pid_t pid, pid_t tid, char **ret_text)
 {
-    g_autofree char *path = pid > 0 ? g_strdup_printf ("proc/%d/task/%d/cgroup", (int) pid, (int) tid)
-                                    : g_strdup_printf ("proc/%d/cgroup", (int) tid);
+    g_autofree char *path = pid > 0
+                                ? g_strdup_printf ("proc/%d/task/%d/cgroup", (int) pid, (int) tid)
+                                : g_strdup_printf ("proc/%d/cgroup", (int) tid);
     int err = corral_io_read (core->io.root_fd, path, ret_text);
 
     return err == ENOENT ? ESRCH : err;
@@ -87,19 +86,19 @@ corral_proc_tasks (CorralContainerCore *core, pid_t pid, GArray **ret_tids)
 
     if (err != 0)
         return err == ENOENT ? ESRCH : err;
-    for (guint i = 0; i < names->len; i++)
-      {
+    for (guint i = 0; i < names->len; i++) {
         pid_t tid;
 
         if (parse_tid (g_ptr_array_index (names, i), &tid))
             g_array_append_val (tids, tid);
-      }
+    }
     g_array_sort (tids, compare_tids);
     *ret_tids = g_steal_pointer (&tids);
     return 0;
 }
 
-/* --- affinities -------------------------------------------------------------------------------- */
+/* --- affinities --------------------------------------------------------------------------------
+ */
 
 static void
 before_free (gpointer data)
@@ -181,12 +180,11 @@ undo_affinities (gpointer data)
     int err = 0;
 
     g_hash_table_iter_init (&iter, all->before);
-    while (g_hash_table_iter_next (&iter, NULL, &before))
-      {
+    while (g_hash_table_iter_next (&iter, NULL, &before)) {
         int failed = put_back_one (all->core, before);
 
         err = err != 0 ? err : failed;
-      }
+    }
     return err;
 }
 
@@ -224,12 +222,12 @@ corral_thread_settle (CorralContainerCore *core, pid_t tid, const CorralThreadBe
     /* Where the pin is the whole cpuset, the thread should follow the cpuset when that grows. */
     if (err == 0)
         err = corral_io_set_affinity (&core->io, tid,
-                                      pin != NULL && !hwloc_bitmap_isequal (pin, allowed) ? pin : NULL);
-    if (err == 0)
-      {
+                                      pin != NULL && !hwloc_bitmap_isequal (pin, allowed) ? pin
+                                                                                          : NULL);
+    if (err == 0) {
         g_clear_pointer (&now, hwloc_bitmap_free);
         err = corral_io_get_affinity (&core->io, tid, &now);
-      }
+    }
     if (err == ESRCH || (err == 0 && is_settled (now, before, allowed, pin)))
         return TRUE;
     wanted = corral_cpuset_format (pin != NULL ? pin : allowed);

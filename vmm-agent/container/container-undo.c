@@ -50,22 +50,20 @@ corral_undo_add (CorralUndo *undo, CorralUndoFunc func, gpointer data, GDestroyN
 gboolean
 corral_undo_run (CorralUndo *undo, GError **error)
 {
-    while (undo->steps->len > 0)
-      {
+    while (undo->steps->len > 0) {
         const guint last = undo->steps->len - 1;
         const Step *step = g_ptr_array_index (undo->steps, last);
         const int err = step->func (step->data);
 
-        if (err != 0 && error != NULL && *error != NULL)
-          {
-            char *message = g_strdup_printf ("%s; and %s could not be undone: %s", (*error)->message,
-                                             step->what, g_strerror (err));
+        if (err != 0 && error != NULL && *error != NULL) {
+            char *message = g_strdup_printf ("%s; and %s could not be undone: %s",
+                                             (*error)->message, step->what, g_strerror (err));
 
             g_free ((*error)->message);
             (*error)->message = message;
-          }
+        }
         g_ptr_array_remove_index (undo->steps, last);
-      }
+    }
     return FALSE;
 }
 

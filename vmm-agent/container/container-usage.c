@@ -40,13 +40,12 @@ files_of (CorralContainerCore *core, const char *dir)
     if (core->usage_files == NULL)
         core->usage_files = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, files_free);
     files = g_hash_table_lookup (core->usage_files, dir);
-    if (files == NULL)
-      {
+    if (files == NULL) {
         files = g_new (Files, 1);
         for (guint i = 0; i < N_FILES; i++)
             files->fd[i] = -1;
         g_hash_table_insert (core->usage_files, g_strdup (dir), files);
-      }
+    }
     return files;
 }
 
@@ -101,15 +100,14 @@ read_kept (int fd, char *buffer, gsize size)
     return (gsize) got == size - 1 ? EFBIG : 0;
 }
 
-/* A container may have been removed and made again since the descriptor was opened. So one that turns
- * out dead is opened anew, once. */
+/* A container may have been removed and made again since the descriptor was opened. So one that
+ * turns out dead is opened anew, once. */
 static int
 read_file (CorralContainerCore *core, const char *dir, UsageFile which, char *buffer, gsize size)
 {
     int err = 0;
 
-    for (guint try = 0; try < 2; try++)
-      {
+    for (guint try = 0; try < 2; try++) {
         Files *files = files_of (core, dir);
 
         if (files->fd[which] < 0)
@@ -125,7 +123,7 @@ read_file (CorralContainerCore *core, const char *dir, UsageFile which, char *bu
             break;
         if (try == 0)
             err = 0;
-      }
+    }
     return err;
 }
 
@@ -134,12 +132,11 @@ number_after (const char *text, const char *key)
 {
     const gsize length = strlen (key);
 
-    for (const char *line = text; line != NULL; line = strchr (line, '\n'))
-      {
+    for (const char *line = text; line != NULL; line = strchr (line, '\n')) {
         line += *line == '\n';
         if (strncmp (line, key, length) == 0 && line[length] == ' ')
             return g_ascii_strtoull (line + length + 1, NULL, 10);
-      }
+    }
     return 0;
 }
 
@@ -169,8 +166,7 @@ read_usage (CorralContainerCore *core, const char *dir, CorralContainerUsage *us
     char text[4096];
     int err;
 
-    if (core->acct->version == 2)
-      {
+    if (core->acct->version == 2) {
         err = read_file (core, dir, FILE_TOTAL, text, sizeof text);
         if (err != 0)
             return err;
@@ -179,9 +175,7 @@ read_usage (CorralContainerCore *core, const char *dir, CorralContainerUsage *us
         usage->system_ns = number_after (text, "system_usec") * 1000;
         if (core->cpu == core->acct)
             take_cap (core->cpu, text, usage);
-      }
-    else
-      {
+    } else {
         err = read_number (core, dir, FILE_TOTAL, &usage->total_ns);
         if (err == 0)
             err = read_number (core, dir, FILE_USER, &usage->user_ns);
@@ -189,9 +183,8 @@ read_usage (CorralContainerCore *core, const char *dir, CorralContainerUsage *us
             err = read_number (core, dir, FILE_SYSTEM, &usage->system_ns);
         if (err != 0)
             return err;
-      }
-    if (core->cpu == NULL || core->cpu == core->acct ||
-        (core->features & CORRAL_FEATURE_CAP) == 0)
+    }
+    if (core->cpu == NULL || core->cpu == core->acct || (core->features & CORRAL_FEATURE_CAP) == 0)
         return 0;
     err = read_file (core, dir, FILE_CAP, text, sizeof text);
     if (err == 0)
@@ -204,10 +197,11 @@ check_acct (CorralContainerCore *core, gboolean percpu, GError **error)
 {
     if (core->acct != NULL && (!percpu || (core->features & CORRAL_FEATURE_USAGE_PERCPU) != 0))
         return TRUE;
-    g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
-                 "cannot read CPU usage%s: only the v1 controller cpuacct%s counts it, and that is not "
-                 "mounted on this host",
-                 percpu ? " by pCPU" : "", percpu ? "" : " and the v2 tree");
+    g_set_error (
+        error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
+        "cannot read CPU usage%s: only the v1 controller cpuacct%s counts it, and that is not "
+        "mounted on this host",
+        percpu ? " by pCPU" : "", percpu ? "" : " and the v2 tree");
     return FALSE;
 }
 
@@ -223,7 +217,8 @@ corral_container_get_usage (CorralContainerCore *core, const char *path,
         return FALSE;
     err = read_usage (core, dir, &usage);
     if (err != 0)
-        return corral_io_fail (error, err, "cannot read the CPU usage of the container \"%s\"", path);
+        return corral_io_fail (error, err, "cannot read the CPU usage of the container \"%s\"",
+                               path);
     *ret_usage = usage;
     return TRUE;
 }
@@ -244,15 +239,14 @@ corral_container_get_usage_percpu (CorralContainerCore *core, const char *path, 
     text = g_malloc (size);
     err = read_file (core, dir, FILE_PERCPU, text, size);
     if (err != 0)
-        return corral_io_fail (error, err, "cannot read the CPU usage of the container \"%s\" by pCPU",
-                               path);
+        return corral_io_fail (error, err,
+                               "cannot read the CPU usage of the container \"%s\" by pCPU", path);
     for (const char *at = text + strspn (text, " \n"); g_ascii_isdigit (*at);
-         at = end + strspn (end, " \n"))
-      {
+         at = end + strspn (end, " \n")) {
         guint64 ns = g_ascii_strtoull (at, &end, 10);
 
         g_array_append_val (all, ns);
-      }
+    }
     *ret_ns = g_steal_pointer (&all);
     return TRUE;
 }

@@ -17,11 +17,11 @@ typedef struct {
     char *name; /* what the signal says: a path, or a group */
     char *dir;
     gboolean is_group;
-    ino_t inode;        /* 0: not there */
+    ino_t inode;         /* 0: not there */
     GHashTable *watched; /* directory -> its watch's number */
-    gboolean moved;     /* something came or went that needs a new look */
-    gboolean gone;      /* it, or what it was in, was removed, and may be there again by now */
-    gboolean dirty;     /* groups in it changed */
+    gboolean moved;      /* something came or went that needs a new look */
+    gboolean gone;       /* it, or what it was in, was removed, and may be there again by now */
+    gboolean dirty;      /* groups in it changed */
 } Target;
 
 struct _CorralWatch {
@@ -62,18 +62,18 @@ corral_watch_free (CorralWatch *watch)
 {
     if (watch == NULL)
         return;
-    if (watch->source != NULL)
-      {
+    if (watch->source != NULL) {
         g_source_destroy (watch->source);
         g_source_unref (watch->source);
-      }
+    }
     g_hash_table_unref (watch->targets);
     g_hash_table_unref (watch->users);
     close (watch->fd);
     g_free (watch);
 }
 
-/* --- which directories are watched ------------------------------------------------------------- */
+/* --- which directories are watched -------------------------------------------------------------
+ */
 
 static void
 drop_user (CorralWatch *watch, int number, Target *target)
@@ -83,11 +83,10 @@ drop_user (CorralWatch *watch, int number, Target *target)
     if (users == NULL)
         return;
     g_ptr_array_remove (users, target);
-    if (users->len == 0)
-      {
+    if (users->len == 0) {
         g_hash_table_remove (watch->users, GINT_TO_POINTER (number));
         inotify_rm_watch (watch->fd, number);
-      }
+    }
 }
 
 /* Watches @dir for @target, unless it does. An errno; ENOENT when it is not there. */
@@ -110,11 +109,10 @@ add_watch (CorralWatch *watch, Target *target, const char *dir)
     if (err != 0)
         return err;
     users = g_hash_table_lookup (watch->users, GINT_TO_POINTER (number));
-    if (users == NULL)
-      {
+    if (users == NULL) {
         users = g_ptr_array_new ();
         g_hash_table_insert (watch->users, GINT_TO_POINTER (number), users);
-      }
+    }
     if (!g_ptr_array_find (users, target, NULL))
         g_ptr_array_add (users, target);
     g_hash_table_insert (target->watched, g_strdup (dir), GINT_TO_POINTER (number));
@@ -136,8 +134,8 @@ inode_of (CorralWatch *watch, const char *dir)
     return inode;
 }
 
-/* The top, each ancestor that exists, and the target itself; then, in a container, its groups. What is
- * not there is no error: the watch above it will tell. */
+/* The top, each ancestor that exists, and the target itself; then, in a container, its groups. What
+ * is not there is no error: the watch above it will tell. */
 static int
 follow (CorralWatch *watch, Target *target)
 {
@@ -145,29 +143,28 @@ follow (CorralWatch *watch, Target *target)
     int err = add_watch (watch, target, "");
 
     for (const char *slash = strchr (target->dir, '/'); err == 0 && slash != NULL;
-         slash = strchr (slash + 1, '/'))
-      {
+         slash = strchr (slash + 1, '/')) {
         g_autofree char *ancestor = g_strndup (target->dir, (gsize) (slash - target->dir));
 
         err = add_watch (watch, target, ancestor);
-      }
+    }
     if (err == 0)
         err = add_watch (watch, target, target->dir);
     if (err == 0 && !target->is_group)
         err = corral_io_list (watch->core->main->tree.fd, target->dir, &names);
     for (guint i = 0; err == 0 && names != NULL && i < names->len; i++)
-        if (corral_container_is_group (g_ptr_array_index (names, i)))
-          {
+        if (corral_container_is_group (g_ptr_array_index (names, i))) {
             g_autofree char *group = corral_dir_file (target->dir, g_ptr_array_index (names, i));
 
             err = add_watch (watch, target, group);
             err = err == ENOENT ? 0 : err;
-          }
+        }
     return err == ENOENT || err == ENODEV ? 0 : err;
 }
 
-/* Drops the watches of @top and all beneath it: the directories are gone, and new ones of these names
- * need new watches. The kernel's cgroup directories do not say so themselves (no IN_IGNORED comes). */
+/* Drops the watches of @top and all beneath it: the directories are gone, and new ones of these
+ * names need new watches. The kernel's cgroup directories do not say so themselves (no IN_IGNORED
+ * comes). */
 static void
 forget_dir (CorralWatch *watch, Target *target, const char *top)
 {
@@ -176,11 +173,10 @@ forget_dir (CorralWatch *watch, Target *target, const char *top)
 
     g_hash_table_iter_init (&iter, target->watched);
     while (g_hash_table_iter_next (&iter, &dir, &number))
-        if (corral_container_dir_within (dir, top))
-          {
+        if (corral_container_dir_within (dir, top)) {
             g_hash_table_iter_remove (&iter);
             drop_user (watch, GPOINTER_TO_INT (number), target);
-          }
+        }
 }
 
 /* The same where inotify does tell. */
@@ -189,8 +185,7 @@ forget_number (CorralWatch *watch, int number)
 {
     GPtrArray *users = g_hash_table_lookup (watch->users, GINT_TO_POINTER (number));
 
-    for (guint i = 0; users != NULL && i < users->len; i++)
-      {
+    for (guint i = 0; users != NULL && i < users->len; i++) {
         Target *target = g_ptr_array_index (users, i);
         GHashTableIter iter;
         gpointer value;
@@ -200,7 +195,7 @@ forget_number (CorralWatch *watch, int number)
         while (g_hash_table_iter_next (&iter, NULL, &value))
             if (GPOINTER_TO_INT (value) == number)
                 g_hash_table_iter_remove (&iter);
-      }
+    }
     g_hash_table_remove (watch->users, GINT_TO_POINTER (number));
 }
 
@@ -217,7 +212,8 @@ dir_of_number (Target *target, int number)
     return NULL;
 }
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* --- events ------------------------------------------------------------------------------------
+ */
 
 static gboolean
 is_role (const char *name)
@@ -239,14 +235,12 @@ take_entry (CorralWatch *watch, Target *target, const struct inotify_event *even
         return;
     child = corral_dir_file (dir, name);
     forget_dir (watch, target, child);
-    if (strlen (dir) < strlen (target->dir))
-      {
+    if (strlen (dir) < strlen (target->dir)) {
         const gboolean holds = corral_container_dir_within (target->dir, child);
 
         target->moved |= holds;
         target->gone |= holds && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0;
-      }
-    else if (!g_str_equal (dir, target->dir) || target->is_group)
+    } else if (!g_str_equal (dir, target->dir) || target->is_group)
         target->dirty |= is_role (name);
     else if (corral_container_is_group (name))
         target->moved = target->dirty = TRUE;
@@ -258,8 +252,7 @@ take_event (CorralWatch *watch, const struct inotify_event *event)
     g_autoptr (GPtrArray) users = NULL;
     GPtrArray *now;
 
-    if ((event->mask & IN_Q_OVERFLOW) != 0)
-      {
+    if ((event->mask & IN_Q_OVERFLOW) != 0) {
         GHashTableIter iter;
         gpointer target;
 
@@ -268,24 +261,22 @@ take_event (CorralWatch *watch, const struct inotify_event *event)
         while (g_hash_table_iter_next (&iter, NULL, &target))
             ((Target *) target)->moved = ((Target *) target)->dirty = TRUE;
         return;
-      }
-    if ((event->mask & IN_IGNORED) != 0)
-      {
+    }
+    if ((event->mask & IN_IGNORED) != 0) {
         forget_number (watch, event->wd);
         return;
-      }
+    }
     now = g_hash_table_lookup (watch->users, GINT_TO_POINTER (event->wd));
     /* A copy: what is found changes who watches. */
     users = now != NULL ? g_ptr_array_copy (now, NULL, NULL) : NULL;
-    for (guint i = 0; users != NULL && i < users->len; i++)
-      {
+    for (guint i = 0; users != NULL && i < users->len; i++) {
         Target *target = g_ptr_array_index (users, i);
 
         if (event->len > 0)
             take_entry (watch, target, event);
         else
             target->moved = TRUE;
-      }
+    }
 }
 
 static void
@@ -300,23 +291,20 @@ queue (GPtrArray *signals, const Target *target, const char *what)
 static void
 look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
 {
-    if (target->moved)
-      {
+    if (target->moved) {
         const ino_t now = inode_of (watch, target->dir);
 
-        if (now != target->inode || target->gone)
-          {
+        if (now != target->inode || target->gone) {
             if (target->inode != 0)
                 queue (signals, target, "vanished");
-            if (now != 0)
-              {
+            if (now != 0) {
                 queue (signals, target, "appeared");
                 target->dirty = TRUE; /* groups may be in it already */
-              }
+            }
             target->inode = now;
-          }
+        }
         (void) follow (watch, target);
-      }
+    }
     if (target->dirty && target->inode != 0)
         queue (signals, target, "groups");
     target->moved = target->gone = target->dirty = FALSE;
@@ -325,17 +313,16 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
 static void
 read_events (CorralWatch *watch)
 {
-    char buffer[16 * 1024] __attribute__ ((aligned (__alignof__ (struct inotify_event))));
+    char buffer[16 * 1024] __attribute__ ((aligned (__alignof__(struct inotify_event))));
     ssize_t got;
 
     while ((got = read (watch->fd, buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR))
-        for (ssize_t at = 0; at < got;)
-          {
+        for (ssize_t at = 0; at < got;) {
             const struct inotify_event *event = (const void *) (buffer + at);
 
             take_event (watch, event);
             at += (ssize_t) (sizeof *event + event->len);
-          }
+        }
 }
 
 static gboolean
@@ -352,12 +339,11 @@ on_events (gint fd, GIOCondition condition, gpointer data)
     while (g_hash_table_iter_next (&iter, NULL, &target))
         look_again (watch, target, signals);
     /* Only now, since a handler may watch and unwatch. */
-    for (guint i = 0; i < signals->len; i++)
-      {
+    for (guint i = 0; i < signals->len; i++) {
         const Signal *signal = g_ptr_array_index (signals, i);
 
         corral_container_emit_changed (core, signal->name, signal->what);
-      }
+    }
     return G_SOURCE_CONTINUE;
 }
 
@@ -371,11 +357,10 @@ ensure_watch (CorralContainerCore *core, GError **error)
     if (core->watch != NULL)
         return core->watch;
     fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
-    if (fd < 0)
-      {
+    if (fd < 0) {
         corral_io_fail (error, errno, "cannot start to watch containers");
         return NULL;
-      }
+    }
     watch = g_new0 (CorralWatch, 1);
     watch->core = core;
     watch->fd = fd;

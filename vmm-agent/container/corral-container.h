@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The container API: one interface to the host kernel's container core (cgroup), on v2, v1 and hybrid
- * hosts. It reads no XML and knows no libvirt; every file is reached below a root descriptor.
+/* The container API: one interface to the host kernel's container core (cgroup), on v2, v1 and
+ * hybrid hosts. It reads no XML and knows no libvirt; every file is reached below a root
+ * descriptor.
  *
- * A container has a path such as "/machine/prod/db". On disk each component but a leading "machine",
- * "system" or "user" carries the suffix ".partition", which is libvirt's rule, so that a domain's
- * <partition> and a container are the same directory, in every hierarchy that is mounted.
+ * A container has a path such as "/machine/prod/db". On disk each component but a leading
+ * "machine", "system" or "user" carries the suffix ".partition", which is libvirt's rule, so that a
+ * domain's <partition> and a container are the same directory, in every hierarchy that is mounted.
  *
- * Below a container there are child containers and groups. A group is a directory that holds one VM:
- * libvirt's ("qemu-1-web1.libvirt-qemu", with emulator, vcpuN and iothreadN beneath it), or one of
- * ours with the same layout, for a VM that was attached. Groups are not containers and not listed.
+ * Below a container there are child containers and groups. A group is a directory that holds one
+ * VM: libvirt's ("qemu-1-web1.libvirt-qemu", with emulator, vcpuN and iothreadN beneath it), or one
+ * of ours with the same layout, for a VM that was attached. Groups are not containers and not
+ * listed.
  *
- * "Verified, not requested": after each write the effective value is read back and compared as a set.
- * A multi-step change that fails half way undoes what it did, and says so in its error.
+ * "Verified, not requested": after each write the effective value is read back and compared as a
+ * set. A multi-step change that fails half way undoes what it did, and says so in its error.
  */
 #pragma once
 
@@ -31,11 +33,13 @@ G_DECLARE_FINAL_TYPE (CorralContainerCore, corral_container_core, CORRAL, CONTAI
  *
  * Chooses a backend by looking at the host, never by a build option. The descriptor is duplicated.
  *
- * Returns: (transfer full): %NULL with %CORRAL_ERROR_UNSUPPORTED when no usable hierarchy is mounted
+ * Returns: (transfer full): %NULL with %CORRAL_ERROR_UNSUPPORTED when no usable hierarchy is
+ * mounted
  */
 CorralContainerCore *corral_container_core_open (int root_fd, GError **error);
 
-/* "v2", "v1", "hybrid" (v1 controllers with an empty v2 tree beside them); for messages and `source` */
+/* "v2", "v1", "hybrid" (v1 controllers with an empty v2 tree beside them); for messages and
+ * `source` */
 const char *corral_container_core_backend (CorralContainerCore *core);
 
 /* What this host can do; each bit was found by looking, not by version. */
@@ -44,9 +48,9 @@ typedef enum {
     CORRAL_FEATURE_WEIGHT = 1 << 1,
     CORRAL_FEATURE_CAP = 1 << 2,
     CORRAL_FEATURE_BURST = 1 << 3,
-    CORRAL_FEATURE_USAGE_PERCPU = 1 << 4, /* only v1's cpuacct has it */
+    CORRAL_FEATURE_USAGE_PERCPU = 1 << 4,    /* only v1's cpuacct has it */
     CORRAL_FEATURE_THREAD_ANYWHERE = 1 << 5, /* a vCPU may sit in an unrelated container: v1 */
-    CORRAL_FEATURE_KVM = 1 << 6, /* the kernel's kvm subsystem is there */
+    CORRAL_FEATURE_KVM = 1 << 6,             /* the kernel's kvm subsystem is there */
 } CorralFeature;
 guint corral_container_core_features (CorralContainerCore *core);
 
@@ -68,19 +72,20 @@ typedef enum {
  * @cpus: (nullable): NULL takes the parent's
  * @mems: (nullable): NULL takes the parent's
  *
- * Makes @path, and those of its parents that are missing, in every hierarchy, with controllers enabled
- * and cpusets filled in, so that libvirt can start a domain in it. Makes a partial container whole.
- * A whole one is %CORRAL_ERROR_EXISTS. All or nothing: what this call made is removed when it fails.
+ * Makes @path, and those of its parents that are missing, in every hierarchy, with controllers
+ * enabled and cpusets filled in, so that libvirt can start a domain in it. Makes a partial
+ * container whole. A whole one is %CORRAL_ERROR_EXISTS. All or nothing: what this call made is
+ * removed when it fails.
  */
 gboolean corral_container_create (CorralContainerCore *core, const char *path,
-                                  const CorralCpuset *cpus, const CorralCpuset *mems, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                  const CorralCpuset *cpus, const CorralCpuset *mems,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * corral_container_destroy:
  *
- * Removes @path from every hierarchy; empty groups of ours in it go too. %CORRAL_ERROR_BUSY names what
- * is still inside (members or child containers), and then nothing was removed.
+ * Removes @path from every hierarchy; empty groups of ours in it go too. %CORRAL_ERROR_BUSY names
+ * what is still inside (members or child containers), and then nothing was removed.
  */
 gboolean corral_container_destroy (CorralContainerCore *core, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -91,8 +96,8 @@ gboolean corral_container_prune (CorralContainerCore *core, const char *path, GE
 
 CorralContainerState corral_container_get_state (CorralContainerCore *core, const char *path);
 
-/* A number that stays the same while the container exists, survives our restart, and differs from that
- * of every other container alive: the kernel's own id of the directory, folded to 31 bits. */
+/* A number that stays the same while the container exists, survives our restart, and differs from
+ * that of every other container alive: the kernel's own id of the directory, folded to 31 bits. */
 gboolean corral_container_get_id (CorralContainerCore *core, const char *path, int *ret_id,
                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -116,12 +121,13 @@ gboolean corral_container_get_cpuset (CorralContainerCore *core, const char *pat
                                       CorralCpuset **ret_cpus, CorralCpuset **ret_mems,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* @shares on cpu.shares' scale, 2 to 262144; on v2 it is converted as the kernel's documents say, and
- * what is read back is what @shares becomes there. */
+/* @shares on cpu.shares' scale, 2 to 262144. On v2 cpu.weight is set, so that 1024 shares are its
+ * default of 100, too; what is read back is what @shares becomes there, in steps of some ten. */
 gboolean corral_container_set_weight (CorralContainerCore *core, const char *path, guint64 shares,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean corral_container_get_weight (CorralContainerCore *core, const char *path,
-                                      guint64 *ret_shares, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+                                      guint64 *ret_shares, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
 
 typedef struct {
     gint64 quota_usec; /* -1: no cap */
@@ -138,19 +144,21 @@ gboolean corral_container_get_cap (CorralContainerCore *core, const char *path,
 /* --- members ---------------------------------------------------------------------------------- */
 
 /* Moves all threads of @pid into a group of their own below @path; the group is made, and named, by
- * the core. For a VM whose threads need no telling apart; see corral_container_attach() otherwise. */
+ * the core. For a VM whose threads need no telling apart; see corral_container_attach() otherwise.
+ */
 gboolean corral_container_add_process (CorralContainerCore *core, const char *path, pid_t pid,
                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Moves one thread. On v2 @path must be a container beneath the group of its process, such as
- * "/prod/qemu-1-web1.libvirt-qemu/fast", else %CORRAL_ERROR_UNSUPPORTED explains the threaded-subtree
- * rule; elsewhere it may be any. A tid of 0 is refused: the kernel would move the writer.
- * corral_container_attach() brings it back to the rest of its VM. */
+ * "/prod/qemu-1-web1.libvirt-qemu/fast", else %CORRAL_ERROR_UNSUPPORTED explains the
+ * threaded-subtree rule; elsewhere it may be any. A tid of 0 is refused: the kernel would move the
+ * writer. corral_container_attach() brings it back to the rest of its VM. */
 gboolean corral_container_add_thread (CorralContainerCore *core, const char *path, pid_t pid,
                                       pid_t tid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 typedef enum {
-    CORRAL_THREAD_EMULATOR, /* QEMU's main thread, its helpers, and whatever is none of the others */
+    CORRAL_THREAD_EMULATOR, /* QEMU's main thread, its helpers, and whatever is none of the others
+                             */
     CORRAL_THREAD_VCPU,
     CORRAL_THREAD_IOTHREAD,
 } CorralThreadRole;
@@ -173,12 +181,13 @@ typedef struct {
  *
  * Moves a whole running VM into @path, all threads or none, into a group with emulator, vcpuN and
  * iothreadN beneath it. Affinities of vCPUs that still fit into the new cpuset are kept. Every
- * thread's container and affinity is read back. A VM that is in @path already is a success, and threads
- * of it that are not (a vCPU just plugged into the group it came from) are brought in; if it is in
- * libvirt's group there, it stays in that, and is brought into the hierarchies that libvirt left out.
+ * thread's container and affinity is read back. A VM that is in @path already is a success, and
+ * threads of it that are not (a vCPU just plugged into the group it came from) are brought in; if
+ * it is in libvirt's group there, it stays in that, and is brought into the hierarchies that
+ * libvirt left out.
  *
- * On a hybrid host the v2 tree is no concern of this: it neither schedules nor pins there, and libvirt
- * filters the VM's devices in it. On v2 the VM leaves that filter with libvirt's group.
+ * On a hybrid host the v2 tree is no concern of this: it neither schedules nor pins there, and
+ * libvirt filters the VM's devices in it. On v2 the VM leaves that filter with libvirt's group.
  */
 gboolean corral_container_attach (CorralContainerCore *core, const char *path,
                                   const CorralContainerVm *vm, GError **error)
@@ -187,9 +196,9 @@ gboolean corral_container_attach (CorralContainerCore *core, const char *path,
 /**
  * corral_container_restore:
  *
- * Moves a VM back into the libvirt group at @group (as corral_container_find_groups() gave it), each
- * thread into the emulator, vcpuN or iothreadN there, and removes the group of ours it leaves. All or
- * none, as above.
+ * Moves a VM back into the libvirt group at @group (as corral_container_find_groups() gave it),
+ * each thread into the emulator, vcpuN or iothreadN there, and removes the group of ours it leaves.
+ * All or none, as above.
  */
 gboolean corral_container_restore (CorralContainerCore *core, const char *group,
                                    const CorralContainerVm *vm, GError **error)
@@ -222,9 +231,9 @@ gboolean corral_container_group_exists (CorralContainerCore *core, const char *g
 /**
  * corral_container_pin_thread:
  *
- * Pins one vCPU or other thread: its own vcpuN (or iothreadN) directory's cpuset, where the thread has
- * such a directory, and its affinity; both read back. %CORRAL_ERROR_INVALID names the container's
- * cpuset when @cpus does not lie within it.
+ * Pins one vCPU or other thread: its own vcpuN (or iothreadN) directory's cpuset, where the thread
+ * has such a directory, and its affinity; both read back. %CORRAL_ERROR_INVALID names the
+ * container's cpuset when @cpus does not lie within it.
  */
 gboolean corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
                                       const CorralCpuset *cpus, GError **error)
@@ -232,14 +241,14 @@ gboolean corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_
 
 /* --- usage ------------------------------------------------------------------------------------ */
 
-/* Of @path and everything beneath it, including members that left or ended: the kernel's own counter,
- * so it never goes back while the container lives. It is v1's cpuacct where that is mounted, also on a
- * hybrid host: only there can a single vCPU be elsewhere than its VM, and only there is the sum by pCPU.
- * libvirt does not put domains there on a hybrid host; corral_container_attach() does, and their time
- * counts from then on. */
+/* Of @path and everything beneath it, including members that left or ended: the kernel's own
+ * counter, so it never goes back while the container lives. It is v1's cpuacct where that is
+ * mounted, also on a hybrid host: only there can a single vCPU be elsewhere than its VM, and only
+ * there is the sum by pCPU. libvirt does not put domains there on a hybrid host;
+ * corral_container_attach() does, and their time counts from then on. */
 typedef struct {
     guint64 total_ns;
-    guint64 user_ns;   /* guest time included, as in cpu.stat */
+    guint64 user_ns; /* guest time included, as in cpu.stat */
     guint64 system_ns;
     guint64 nr_periods; /* cap: periods seen, periods throttled, time throttled */
     guint64 nr_throttled;
@@ -259,13 +268,13 @@ gboolean corral_container_get_usage_percpu (CorralContainerCore *core, const cha
 /* --- watch ------------------------------------------------------------------------------------ */
 
 /* Signal "changed" (const char *path, const char *what): the container @path, or the groups in it,
- * changed from outside or by us; @what is "appeared", "vanished" or "groups" (a group, or a vcpuN in
- * one, came or went). From inotify on the thread-default main context; nothing is polled. */
+ * changed from outside or by us; @what is "appeared", "vanished" or "groups" (a group, or a vcpuN
+ * in one, came or went). From inotify on the thread-default main context; nothing is polled. */
 gboolean corral_container_watch (CorralContainerCore *core, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 void corral_container_unwatch (CorralContainerCore *core, const char *path);
-/* The same for a group directory anywhere (where libvirt put a VM that was moved away). The signal's
- * path is then @group. */
+/* The same for a group directory anywhere (where libvirt put a VM that was moved away). The
+ * signal's path is then @group. */
 gboolean corral_container_watch_group (CorralContainerCore *core, const char *group, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 void corral_container_unwatch_group (CorralContainerCore *core, const char *group);

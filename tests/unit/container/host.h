@@ -15,13 +15,13 @@ typedef struct {
     pid_t guardian; /* cleans up after this process, should it die */
     int guard_fd;
     CorralCpuset *cpus, *mems;
-    guint cpu[2];      /* two that it has */
-    guint steps;       /* changes since the last host_fail_at() */
-    guint fail_at;     /* which of them fails; 0: none */
-    guint fail_count;  /* how many in a row */
+    guint cpu[2];     /* two that it has */
+    guint steps;      /* changes since the last host_fail_at() */
+    guint fail_at;    /* which of them fails; 0: none */
+    guint fail_count; /* how many in a row */
     int fail_errno;
-    pid_t clone_from;  /* fake: at each step a new thread appears beside this one */
-    guint clones;      /* so many times */
+    pid_t clone_from; /* fake: at each step a new thread appears beside this one */
+    guint clones;     /* so many times */
 } Host;
 
 typedef struct {

@@ -21,11 +21,11 @@ test_paths (void)
         { "/cgroup", "_cgroup.partition" },
         { "/_x", "__x.partition" },
         { "/a b", "a b.partition" },
-        { "/prod/qemu-1-web.libvirt-qemu/fast", "prod.partition/qemu-1-web.libvirt-qemu/fast.partition" },
+        { "/prod/qemu-1-web.libvirt-qemu/fast",
+          "prod.partition/qemu-1-web.libvirt-qemu/fast.partition" },
     };
 
-    for (guint i = 0; i < G_N_ELEMENTS (same); i++)
-      {
+    for (guint i = 0; i < G_N_ELEMENTS (same); i++) {
         g_autoptr (GError) error = NULL;
         g_autofree char *dir = NULL;
         g_autofree char *path = NULL;
@@ -37,16 +37,17 @@ test_paths (void)
         path = corral_container_dir_to_path (dir, &group);
         g_assert_cmpstr (path, ==, same[i].path);
         g_assert_null (group);
-      }
+    }
 }
 
 static void
 test_hostile (void)
 {
     static const char *const bad[] = {
-        "",        "/",     "prod",       "//",         "/..",         "/../etc", "/a/../b", "/a//b",
-        "/a/",     "/.",    "/a\n",       "/a\1b",      "/cgroup.procs", "/cpu.x",  "/a.b",    "/\377",
-        "/tasks.", "/.a",   "/x.partition", "/a.slice", "/q.libvirt-qemu", "/a.corral",
+        "",          "/",     "prod",    "//",   "/..",          "/../etc",       "/a/../b",
+        "/a//b",     "/a/",   "/.",      "/a\n", "/a\1b",        "/cgroup.procs", "/cpu.x",
+        "/a.b",      "/\377", "/tasks.", "/.a",  "/x.partition", "/a.slice",      "/q.libvirt-qemu",
+        "/a.corral",
     };
     g_autofree char *long_name = g_strnfill (CORRAL_PATH_NAME_MAX + 1, 'x');
     g_autofree char *long_path = g_strconcat ("/", long_name, NULL);
@@ -54,15 +55,14 @@ test_hostile (void)
     g_autoptr (GString) deep = g_string_new (NULL);
     g_autofree char *dir = NULL;
 
-    for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
-      {
+    for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
         g_autoptr (GError) error = NULL;
 
         g_assert_false (corral_container_path_to_dir (bad[i], &dir, &error));
         g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
         g_assert_true (g_utf8_validate (error->message, -1, NULL));
         g_assert_null (strchr (error->message, '\n'));
-      }
+    }
     g_assert_false (corral_container_path_to_dir (NULL, &dir, NULL));
     g_assert_false (corral_container_path_to_dir (long_path, &dir, NULL));
     for (guint i = 0; i <= CORRAL_PATH_DEPTH_MAX; i++)
@@ -96,21 +96,28 @@ test_dirs (void)
         { "_x.partition", NULL, NULL },
     };
 
-    for (guint i = 0; i < G_N_ELEMENTS (seen); i++)
-      {
+    for (guint i = 0; i < G_N_ELEMENTS (seen); i++) {
         g_autofree char *group = NULL;
         g_autofree char *path = corral_container_dir_to_path (seen[i].dir, &group);
 
         g_assert_cmpstr (path, ==, seen[i].path);
         g_assert_cmpstr (group, ==, seen[i].group);
-      }
+    }
 }
 
 static void
 test_groups (void)
 {
-    static const char *const bad[] = { "", "/", "..", "a/../b.corral", "/a.corral", "a.partition",
-                                       "a//b.corral", "a.corral/", "a\n.corral", ".libvirt-qemu" };
+    static const char *const bad[] = { "",
+                                       "/",
+                                       "..",
+                                       "a/../b.corral",
+                                       "/a.corral",
+                                       "a.partition",
+                                       "a//b.corral",
+                                       "a.corral/",
+                                       "a\n.corral",
+                                       ".libvirt-qemu" };
     g_autofree char *plain = corral_container_group_name ("we/b\n..1", 12, NULL);
     g_autofree char *from = corral_container_group_name ("web", 12, "qemu-1-web_1.x.libvirt-qemu");
     g_autofree char *again = corral_container_group_name ("web", 12, from);
@@ -127,13 +134,12 @@ test_groups (void)
     g_assert_true (corral_container_group_check (plain, NULL));
     g_assert_true (corral_container_group_check (from, NULL));
     g_assert_true (corral_container_group_check ("machine/qemu-1-web.libvirt-qemu", NULL));
-    for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
-      {
+    for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
         g_autoptr (GError) error = NULL;
 
         g_assert_false (corral_container_group_check (bad[i], &error));
         g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
-      }
+    }
     g_assert_true (corral_container_is_own_group (plain));
     g_assert_true (corral_container_is_own_group (from));
     g_assert_false (corral_container_is_own_group ("qemu-1-web.libvirt-qemu"));

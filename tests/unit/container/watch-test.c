@@ -30,13 +30,12 @@ expect (Log *log, const char *path, const char *what)
     g_autofree char *entry = g_strconcat (path, " ", what, NULL);
     const gint64 deadline = g_get_monotonic_time () + DEADLINE_USEC;
 
-    while (!has_seen (log, entry))
-      {
+    while (!has_seen (log, entry)) {
         if (g_get_monotonic_time () > deadline)
             g_error ("no signal \"%s\"", entry);
         if (!g_main_context_iteration (NULL, FALSE))
             g_usleep (200);
-      }
+    }
     g_ptr_array_set_size (log->seen, 0);
 }
 
@@ -246,22 +245,20 @@ test_overflow (void)
 
     if (g_file_get_contents ("/proc/sys/fs/inotify/max_queued_events", &queue, NULL, NULL))
         length = g_ascii_strtoull (queue, NULL, 10);
-    if (length > 100000)
-      {
+    if (length > 100000) {
         g_test_skip ("this host's inotify queue is too long to fill");
         return;
-      }
+    }
     g_assert_true (corral_container_create (host->core, path, NULL, NULL, NULL));
     g_assert_true (corral_container_watch (host->core, path, NULL));
     drain (log);
     /* Plain directories of the folder: nothing that would say "groups" by itself. */
     host->core->io.hook = NULL;
-    for (guint64 i = 0; i < length / 2 + 10; i++)
-      {
+    for (guint64 i = 0; i < length / 2 + 10; i++) {
         /* Two names, since the same event twice in a row is told once. */
         make (host, i % 2 == 0 ? one : two);
         drop (host, i % 2 == 0 ? one : two);
-      }
+    }
     make (host, group);
     expect (log, path, "groups");
     drop (host, group);
@@ -282,13 +279,12 @@ main (int argc, char **argv)
 
     g_test_init (&argc, &argv, NULL);
     for (int kind = 0; kind < N_HOSTS; kind++)
-        for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
-          {
+        for (guint i = 0; i < G_N_ELEMENTS (tests); i++) {
             g_autofree char *path =
                 g_strdup_printf ("/container-watch/%s/%s", host_names[kind], tests[i].name);
 
             g_test_add_data_func (path, GINT_TO_POINTER (kind), tests[i].func);
-          }
+        }
     g_test_add_func ("/container-watch/overflow", test_overflow);
     return g_test_run ();
 }
