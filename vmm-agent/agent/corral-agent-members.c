@@ -412,7 +412,10 @@ settle_in (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolea
            gboolean on_record)
 {
     CorralAgentEntry *claimer = on_record ? NULL : best_claim (agent, vm->name);
+    gboolean is_at_home =
+        g_strcmp0 (vm->path, known->partition) == 0 && known->source == CORRAL_VM_LIBVIRT;
     GError *problem = NULL;
+    guint64 early_ns = 0;
 
     if (claimer != NULL &&
         (vm->path == NULL || !corral_agent_path_is_within (vm->path, claimer->stored->partition))) {
@@ -421,10 +424,18 @@ settle_in (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolea
         return FALSE;
     }
     if (everywhere || vm->path == NULL || corral_agent_inner (agent, vm->path) == NULL)
-        return g_strcmp0 (vm->path, known->partition) == 0 && known->source == CORRAL_VM_LIBVIRT;
-    if (!move_vm (agent, vm, known, vm->path, &problem))
+        return is_at_home;
+    if (!on_record && !corral_container_counts (agent->core, vm->path, vm->pid))
+        early_ns = corral_agent_process_run_ns (agent, vm->pid);
+    if (!move_vm (agent, vm, known, vm->path, &problem)) {
         corral_agent_problem (agent, problem, NULL);
-    return FALSE;
+        return FALSE;
+    }
+    if (on_record || !is_at_home)
+        return FALSE;
+    /* It was born here, if not in the one hierarchy that counts. */
+    corral_agent_account_early (agent, corral_agent_inner (agent, vm->path), early_ns);
+    return TRUE;
 }
 
 void

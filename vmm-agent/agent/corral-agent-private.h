@@ -233,3 +233,7 @@ void corral_agent_thread_sample (CorralAgent *agent, CorralAgentThread *thread);
 void corral_agent_thread_move (CorralAgent *agent, CorralAgentThread *thread,
                                CorralAgentEntry *inner);
 CorralUsageAccount *corral_agent_account (CorralAgent *agent, CorralAgentEntry *entry);
+/* On-CPU time of all threads that a process has now, each since its birth. */
+guint64 corral_agent_process_run_ns (CorralAgent *agent, pid_t pid);
+/* Time that was spent in @inner, and that its counter in the kernel has missed. */
+void corral_agent_account_early (CorralAgent *agent, CorralAgentEntry *inner, guint64 early_ns);

@@ -4,6 +4,7 @@
 
 #include "common/corral-error.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -116,6 +117,42 @@ corral_agent_account (CorralAgent *agent, CorralAgentEntry *entry)
     return entry->slot != CORRAL_USAGE_NO_SLOT
                ? corral_usage_file_account (agent->usage, entry->slot)
                : &entry->spare;
+}
+
+guint64
+corral_agent_process_run_ns (CorralAgent *agent, pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf ("%d/task", (int) pid);
+    int fd = openat (agent->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *tasks = fd >= 0 ? fdopendir (fd) : NULL;
+    const struct dirent *entry;
+    guint64 run_ns = 0;
+
+    while (tasks != NULL && (entry = readdir (tasks)) != NULL) {
+        CorralAgentThread thread = { .tid = (pid_t) atoi (entry->d_name) };
+        ThreadState state;
+
+        if (thread.tid <= 0)
+            continue;
+        thread.stat_fd = open_file (agent, pid, thread.tid, "stat");
+        thread.schedstat_fd = open_file (agent, pid, thread.tid, "schedstat");
+        if (read_state (&thread, &state))
+            run_ns += state.counters.run_ns;
+        if (thread.stat_fd >= 0)
+            close (thread.stat_fd);
+        if (thread.schedstat_fd >= 0)
+            close (thread.schedstat_fd);
+    }
+    if (tasks != NULL)
+        closedir (tasks);
+    return run_ns;
+}
+
+void
+corral_agent_account_early (CorralAgent *agent, CorralAgentEntry *inner, guint64 early_ns)
+{
+    for (CorralAgentEntry *entry = inner; entry != NULL; entry = entry->parent)
+        corral_agent_account (agent, entry)->early_ns += early_ns;
 }
 
 CorralAgentThread *
@@ -422,6 +459,8 @@ corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *
     if (!corral_container_get_usage (agent->core, entry->stored->partition, &kernel, error))
         return FALSE;
     account = corral_agent_account (agent, entry);
+    kernel.total_ns += account->early_ns;
+    kernel.user_ns += account->early_ns;
     corral_usage_account_tell (account, kernel.total_ns);
     vms = corral_agent_vms_within (agent, entry);
     entry->usage = (CorralAgentUsage){

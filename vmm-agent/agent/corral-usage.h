@@ -35,6 +35,7 @@ typedef struct {
     guint64 told_guest_ns; /* what readers have been told, so that no number goes back */
     guint64 told_host_ns;
     guint64 told_emulator_ns;
+    guint64 early_ns; /* what members used before the kernel's counter of the container had them */
 } CorralUsageAccount;
 
 /* Counting starts at @base: all zero for a thread that was born in its container, else its counters

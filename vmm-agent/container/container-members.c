@@ -43,6 +43,20 @@ is_everywhere (CorralContainerCore *core, const char *text, const char *path, co
 }
 
 gboolean
+corral_container_counts (CorralContainerCore *core, const char *path, pid_t pid)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *top = NULL;
+    g_autofree char *dir = NULL;
+
+    if (core->acct == NULL || !corral_container_path_to_dir (path, &top, NULL) ||
+        !read_proc (core, 0, pid, &text, NULL))
+        return TRUE;
+    dir = corral_proc_dir (core->acct, text);
+    return dir != NULL && corral_container_dir_within (dir, top);
+}
+
+gboolean
 corral_container_of_process (CorralContainerCore *core, pid_t pid, char **ret_path,
                              char **ret_group, gboolean *ret_everywhere, GError **error)
 {

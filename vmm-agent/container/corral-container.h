@@ -90,7 +90,8 @@ gboolean corral_container_create (CorralContainerCore *core, const char *path,
 gboolean corral_container_destroy (CorralContainerCore *core, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Removes the empty groups of ours in @path, whose VMs have ended. Worth a call on "groups". */
+/* Removes the empty groups of ours in @path, whose VMs have ended. A watched container does this by
+ * itself whenever its groups change. */
 gboolean corral_container_prune (CorralContainerCore *core, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
@@ -196,7 +197,7 @@ gboolean corral_container_attach (CorralContainerCore *core, const char *path,
 /**
  * corral_container_restore:
  *
- * Moves a VM back into the libvirt group at @group (as corral_container_find_groups() gave it),
+ * Moves a VM back into the libvirt group at @group (as corral_container_of_process() gave it),
  * each thread into the emulator, vcpuN or iothreadN there, and removes the group of ours it leaves.
  * All or none, as above.
  */
@@ -216,6 +217,15 @@ gboolean corral_container_restore (CorralContainerCore *core, const char *group,
 gboolean corral_container_of_process (CorralContainerCore *core, pid_t pid, char **ret_path,
                                       char **ret_group, gboolean *ret_everywhere, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * corral_container_counts:
+ *
+ * Whether corral_container_get_usage() of @path counts what @pid uses now. On a hybrid host it does
+ * not for a VM that libvirt has just started, until corral_container_attach() brings it in.
+ *
+ * Returns: %TRUE, too, when @pid has ended
+ */
+gboolean corral_container_counts (CorralContainerCore *core, const char *path, pid_t pid);
 gboolean corral_container_of_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
                                      char **ret_path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
