@@ -107,8 +107,8 @@ v2_write_cpuset (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
            (mems == NULL || corral_step_write (core, h, dir, "cpuset.mems", mem_list, undo, error));
 }
 
-/* As systemd does: the default of one scale is that of the other, 1024 and 100, and what is twice as
- * much there is twice as much here. What is out of v2's range is cut, above 102,400 shares. */
+/* As systemd does: the default of one scale is that of the other, 1024 and 100, and what is twice
+ * as much there is twice as much here. What is out of v2's range is cut, above 102,400 shares. */
 static guint64
 weight_of_shares (guint64 shares)
 {

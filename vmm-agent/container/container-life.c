@@ -234,14 +234,59 @@ corral_dir_is_populated (CorralHierarchy *h, const char *dir)
     return is_populated (h, dir, GROUP_DEPTH);
 }
 
-/* An empty group is ours to remove if we named it, or if libvirt has none by this name where it
- * would look first: then we made it, to count a VM of libvirt's in a hierarchy that libvirt leaves
- * out. */
+/* An empty group is ours to remove if we named it, or if it is in cpuacct's hierarchy alone: there
+ * we made it, to count a VM of libvirt's, and libvirt's own is gone. In any other it may be one
+ * that libvirt is about to make; cpuacct's is never its first. */
 static gboolean
 is_removable (CorralContainerCore *core, const char *dir, const char *name)
 {
-    return corral_container_is_group (name) &&
-           (corral_container_is_own_group (name) || !corral_io_exists (core->main->tree.fd, dir));
+    if (!corral_container_is_group (name))
+        return FALSE;
+    if (corral_container_is_own_group (name))
+        return TRUE;
+    if (core->acct == NULL || core->acct == core->cpu || core->acct->version != 1)
+        return FALSE;
+    for (guint i = 0; i < core->hierarchies->len; i++)
+        if (hierarchy (core, i) != core->acct &&
+            corral_io_exists (hierarchy (core, i)->tree.fd, dir))
+            return FALSE;
+    return TRUE;
+}
+
+/* Whether a group named @name with a thread in it exists in @dir or in a container beneath it. */
+static gboolean
+find_populated (CorralHierarchy *h, const char *dir, const char *name, guint depth)
+{
+    g_autoptr (GPtrArray) names = NULL;
+
+    if (depth == 0 || corral_io_list (h->tree.fd, dir, &names) != 0)
+        return FALSE;
+    for (guint i = 0; i < names->len; i++) {
+        const char *entry = g_ptr_array_index (names, i);
+        g_autofree char *child = corral_dir_file (dir, entry);
+        g_autofree char *container = corral_container_name_of_dir (entry, *dir == '\0');
+
+        if (container != NULL ? find_populated (h, child, name, depth - 1)
+                              : g_str_equal (entry, name) && corral_dir_is_populated (h, child))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* An empty group of libvirt's is one that a VM of ours may return to; but if no group that we gave
+ * such a VM holds anybody, and libvirt has none by this name where we move nobody, the VM has
+ * ended: a libvirtd that was restarted meanwhile has forgotten about the group. */
+static gboolean
+is_abandoned (CorralContainerCore *core, const char *dir, const char *name)
+{
+    g_autofree char *away = corral_container_group_name (NULL, 0, name);
+
+    if (!corral_container_is_group (name))
+        return FALSE;
+    for (guint i = 0; i < core->hierarchies->len; i++)
+        if (!hierarchy (core, i)->members && corral_io_exists (hierarchy (core, i)->tree.fd, dir))
+            return FALSE;
+    return !find_populated (core->main, "", away, CORRAL_PATH_DEPTH_MAX);
 }
 
 static gboolean
@@ -279,7 +324,7 @@ check_empty (CorralContainerCore *core, CorralHierarchy *h, const char *path, co
             return busy (error, path, "the container", container);
         if (corral_dir_is_populated (h, child))
             return busy (error, path, "the VM in the group", name);
-        if (!is_removable (core, child, name))
+        if (!is_removable (core, child, name) && !is_abandoned (core, child, name))
             return busy (error, path, "the directory", name);
     }
     return TRUE;

@@ -305,8 +305,12 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
         }
         (void) follow (watch, target);
     }
-    if (target->dirty && target->inode != 0)
+    if (target->dirty && target->inode != 0) {
+        /* When libvirt removes a VM's group, what we made for it elsewhere is left. */
+        if (!target->is_group)
+            (void) !corral_container_prune (watch->core, target->name, NULL);
         queue (signals, target, "groups");
+    }
     target->moved = target->gone = target->dirty = FALSE;
 }
 

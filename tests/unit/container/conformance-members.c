@@ -127,6 +127,28 @@ test_newborn (gconstpointer kind)
     host_storm (host, vm, FALSE);
 }
 
+static void
+check_left_over (Host *host, const char *home)
+{
+    g_autofree char *other = host_path (host, "other");
+    g_autofree char *dir = host_dir (host, "other");
+    g_autofree char *group = g_strconcat (dir, strrchr (home, '/'), NULL);
+
+    if (g_strcmp0 (corral_container_core_backend (host->core), "hybrid") != 0 ||
+        host->core->acct == host->core->cpu || host->core->acct->version != 1)
+        return;
+    must_create (host, other, NULL);
+    g_assert_cmpint (corral_io_mkdir (&host->core->io, &host->core->acct->tree, group), ==, 0);
+    g_assert_cmpint (corral_io_mkdir (&host->core->io, &host->core->cpu->tree, group), ==, 0);
+    g_assert_true (corral_container_prune (host->core, other, NULL));
+    g_assert_true (corral_io_exists (host->core->acct->tree.fd, group));
+    g_assert_true (corral_io_exists (host->core->cpu->tree.fd, group));
+    g_assert_cmpint (corral_io_rmdir (&host->core->io, &host->core->cpu->tree, group), ==, 0);
+    g_assert_true (corral_container_prune (host->core, other, NULL));
+    g_assert_false (corral_io_exists (host->core->acct->tree.fd, group));
+    g_assert_true (corral_container_destroy (host->core, other, NULL));
+}
+
 /* What libvirt made is taken over where the VM stays, and found again after a visit elsewhere. */
 void
 test_libvirt (gconstpointer kind)
@@ -185,6 +207,15 @@ test_libvirt (gconstpointer kind)
     g_assert_true (corral_container_destroy (host->core, b, &error));
     g_assert_false (corral_container_restore (host->core, away, &view, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND);
+    g_clear_error (&error);
+    /* What we made for it to be counted does not outlive what libvirt made. */
+    check_left_over (host, home);
+    /* It ends elsewhere, and libvirt has forgotten its group: nobody will come back to that. */
+    must_create (host, b, NULL);
+    must_attach (host, b, vm);
+    host_kill (host, vm);
+    g_assert_true (corral_container_destroy (host->core, a, &error));
+    g_assert_no_error (error);
 }
 
 void

@@ -201,6 +201,37 @@ test_groups (gconstpointer kind)
     drop (host, group);
 }
 
+/* A group of ours whose VM has gone does not stay. */
+static void
+test_prune (gconstpointer kind)
+{
+    g_autoptr (Host) host = host_new (GPOINTER_TO_INT (kind));
+    g_autoptr (Log) log = NULL;
+    g_autofree char *path = NULL;
+    g_autofree char *dir = NULL;
+    g_autofree char *left = NULL;
+    g_autofree char *other = NULL;
+    const gint64 deadline = g_get_monotonic_time () + DEADLINE_USEC;
+
+    if (host == NULL)
+        return;
+    log = log_new (host);
+    path = host_path (host, "a");
+    dir = host_dir (host, "a");
+    left = g_strconcat (dir, "/vm-1-left.corral", NULL);
+    other = g_strconcat (dir, "/qemu-1-web.libvirt-qemu", NULL);
+    g_assert_true (corral_container_create (host->core, path, NULL, NULL, NULL));
+    make (host, left);
+    g_assert_true (corral_container_watch (host->core, path, NULL));
+    make (host, other);
+    expect (log, path, "groups");
+    while (corral_io_exists (host->core->main->tree.fd, left)) {
+        g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+        g_main_context_iteration (NULL, FALSE);
+    }
+    g_assert_true (corral_io_exists (host->core->main->tree.fd, other));
+}
+
 /* A handler that drops the watch it was called for. */
 static void
 on_once (CorralContainerCore *core, const char *path, const char *what, gpointer data)
@@ -236,7 +267,7 @@ test_overflow (void)
     g_autoptr (Log) log = log_new (host);
     g_autofree char *path = host_path (host, "a");
     g_autofree char *dir = host_dir (host, "a");
-    g_autofree char *group = g_strconcat (dir, "/vm-1.corral", NULL);
+    g_autofree char *group = g_strconcat (dir, "/qemu-1-x.libvirt-qemu", NULL);
     g_autofree char *queue = NULL;
     g_autofree char *one = g_strconcat (dir, "/x", NULL);
     g_autofree char *two = g_strconcat (dir, "/y", NULL);
@@ -275,7 +306,10 @@ main (int argc, char **argv)
     static const struct {
         const char *name;
         GTestDataFunc func;
-    } tests[] = { { "life", test_life }, { "groups", test_groups }, { "reentry", test_reentry } };
+    } tests[] = { { "life", test_life },
+                  { "groups", test_groups },
+                  { "prune", test_prune },
+                  { "reentry", test_reentry } };
 
     g_test_init (&argc, &argv, NULL);
     for (int kind = 0; kind < N_HOSTS; kind++)
