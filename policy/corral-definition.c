@@ -265,6 +265,20 @@ corral_definition_claims (const CorralDefinition *definition, const char *vm_nam
 
 /* --- partitions ----------------------------------------------------------------------- */
 
+/* Of a component that holds a dot: its length, if it is a VM's own directory and something is in
+ * it. */
+static gsize
+group_length (const char *at)
+{
+    const gsize length = strspn (at, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-.");
+    g_autofree char *name = g_strndup (at, length);
+
+    return at[length] == '/' && *at != '.' &&
+                   (g_str_has_suffix (name, ".libvirt-qemu") || g_str_has_suffix (name, ".corral"))
+               ? length
+               : 0;
+}
+
 static const char *
 partition_fault (const char *partition)
 {
@@ -276,6 +290,8 @@ partition_fault (const char *partition)
     while (*at == '/') {
         gsize length = strspn (++at, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-");
 
+        if (at[length] == '.')
+            length = MAX (length, group_length (at));
         if (length == 0 && (at[0] == '/' || at[0] == '\0'))
             return "a component is empty";
         if (length > CORRAL_NAME_MAX)

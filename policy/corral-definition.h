@@ -149,7 +149,9 @@ guint corral_definition_claims (const CorralDefinition *definition, const char *
  * Whether @partition is a path that a container may have: absolute, at most CORRAL_PARTITION_DEPTH
  * components of letters, digits, '_' and '-', none of them empty, of at most CORRAL_NAME_MAX bytes.
  * No dots: they would end libvirt's own naming rule (a component with a dot gets no ".partition"),
- * and with it ".." is out too.
+ * and with it ".." is out too. But a VM's own directory ("qemu-1-web1.libvirt-qemu", or
+ * "....corral") may be on the way: what is beneath it is a container for that VM's vCPUs, as cgroup
+ * v2 wants it.
  */
 #define CORRAL_PARTITION_DEPTH 16
 gboolean corral_partition_check (const char *partition, GError **error) G_GNUC_WARN_UNUSED_RESULT;

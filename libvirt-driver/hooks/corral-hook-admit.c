@@ -77,7 +77,9 @@ corral_hook_admit (const char *settings_file, const char *xml, gsize length, GEr
         return FALSE;
     if (partition == NULL)
         partition = g_strdup (CORRAL_HOOK_DEFAULT_PARTITION);
-    if (!corral_partition_check (partition, NULL) || is_left_to_libvirt (settings_file, partition))
+    /* With a dot it is none of ours: no VM can be in another VM's directory. */
+    if (!corral_partition_check (partition, NULL) || strchr (partition, '.') != NULL ||
+        is_left_to_libvirt (settings_file, partition))
         return TRUE;
 
     core = corral_container_core_open (-1, &reason);

@@ -120,6 +120,8 @@ test_partitions (void)
         "/machine/prod",
         "/a/B_c/1-2",
         "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16",
+        "/machine/prod/qemu-1-web.a.libvirt-qemu/fast",
+        "/machine/x-1.corral/a/b",
     };
     static const struct {
         const char *partition, *why;
@@ -131,6 +133,10 @@ test_partitions (void)
         { "/a/", "a component is empty" },
         { "/a//b", "a component is empty" },
         { "/a.b",
+          "a component holds a dot, which libvirt takes for the end of its own naming rule" },
+        { "/machine/qemu-1-web.libvirt-qemu",
+          "a component holds a dot, which libvirt takes for the end of its own naming rule" },
+        { "/machine/.libvirt-qemu/a",
           "a component holds a dot, which libvirt takes for the end of its own naming rule" },
         { "/..",
           "a component holds a dot, which libvirt takes for the end of its own naming rule" },
