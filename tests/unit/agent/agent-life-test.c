@@ -350,7 +350,7 @@ test_tune (Fixture *f, gconstpointer unused)
     g_clear_error (&error);
     /* A definition that cannot be saved: the kernel keeps its value. */
     write_definition (f, "web.xml", "<broken");
-    tune = (CorralCpuTune){ 700, -1, CORRAL_QUOTA_NONE, -1 };
+    tune = (CorralCpuTune){ 768, -1, CORRAL_QUOTA_NONE, -1 };
     g_assert_false (corral_agent_set_tune (f->agent, "web", &tune, both, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_STATE);
     g_clear_error (&error);
@@ -363,7 +363,7 @@ test_tune (Fixture *f, gconstpointer unused)
     g_assert_no_error (error);
     fixture_restart (f);
     fixture_expect_problems (f, 1);
-    g_assert_cmpint (corral_agent_lookup_name (f->agent, "web")->live->tune.shares, ==, 700);
+    g_assert_cmpint (corral_agent_lookup_name (f->agent, "web")->live->tune.shares, ==, 768);
 }
 
 static void

@@ -492,7 +492,8 @@ test_usage (Fixture *f, gconstpointer unused)
     fixture_define_and_start (f, "b", "/p/b", "<devices><member type='vm' name='db'/></devices>");
     vm = fixture_vm (f, 2);
     other = fixture_vm (f, 1);
-    fake_vm_work (vm, 0, 50); /* before it comes: counts nowhere */
+    /* Bounds above leave room for what a slow machine's kernel and threads do besides. */
+    fake_vm_work (vm, 0, 150); /* before it comes: counts nowhere */
     add (f, "web", vm);
     add (f, "db", other);
     fake_vm_work (vm, 0, 100);
@@ -505,21 +506,21 @@ test_usage (Fixture *f, gconstpointer unused)
     g_assert_cmpuint (a.vcpus, ==, 2);
     g_assert_cmpuint (top.vms, ==, 2);
     g_assert_cmpuint (a.host_ns, >=, 149 * MS);
-    g_assert_cmpuint (a.host_ns, <, 200 * MS);
+    g_assert_cmpuint (a.host_ns, <, 290 * MS);
     g_assert_cmpuint (b.host_ns, >=, 29 * MS);
     g_assert_cmpuint (top.host_ns, >=, a.host_ns + b.host_ns);
     g_assert_cmpuint (top.total_ns, >=, a.total_ns + b.total_ns);
-    g_assert_cmpuint (top.total_ns, <, a.total_ns + b.total_ns + 20 * MS);
+    g_assert_cmpuint (top.total_ns, <, a.total_ns + b.total_ns + 29 * MS);
 
     /* A move: each keeps what was used in it. */
     g_assert_true (attach (f, "b", "web", -1, CORRAL_AFFECT_LIVE, &error));
     fake_vm_work (vm, 1, 40);
     later = usage_of (f, "a");
     assert_not_less (&later, &a);
-    g_assert_cmpuint (later.host_ns, <, a.host_ns + 10 * MS);
+    g_assert_cmpuint (later.host_ns, <, a.host_ns + 35 * MS);
     later = usage_of (f, "b");
     g_assert_cmpuint (later.host_ns, >=, b.host_ns + 39 * MS);
-    g_assert_cmpuint (later.host_ns, <, b.host_ns + 60 * MS);
+    g_assert_cmpuint (later.host_ns, <, b.host_ns + 79 * MS);
 
     /* A restart, with work in our absence */
     before = usage_of (f, "b");
