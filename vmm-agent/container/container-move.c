@@ -423,6 +423,24 @@ make_dirs (Run *run, CorralUndo *undo, GError **error)
     return TRUE;
 }
 
+/* Only into groups of ours: libvirt's have what libvirt gave them. */
+static gboolean
+carry_filters (Run *run, GError **error)
+{
+    const Mover *leader = g_hash_table_lookup (run->movers, GINT_TO_POINTER (run->leader));
+    const char *slash = strrchr (run->move->group, '/');
+
+    if (run->move->only != 0 ||
+        !corral_container_is_own_group (slash != NULL ? slash + 1 : run->move->group))
+        return TRUE;
+    for (guint i = 0; i < run->core->hierarchies->len; i++)
+        if (hierarchy (run->core, i)->members &&
+            !corral_devices_carry (run->core, hierarchy (run->core, i), leader->dirs[i],
+                                   run->move->group, error))
+            return FALSE;
+    return TRUE;
+}
+
 static gboolean
 one_pass (Run *run, CorralUndo *undo, gboolean *ret_changed, GError **error)
 {
@@ -474,7 +492,7 @@ corral_move_run (const CorralMove *move, CorralUndo *undo, GError **error)
     /* Undone last to first: threads go back, the directories they leave are removed, and only then
      * the affinities are set, which the old places allow. */
     corral_threads_undo (core, run->before, undo);
-    if (!make_dirs (run, undo, error))
+    if (!make_dirs (run, undo, error) || !carry_filters (run, error))
         return FALSE;
     add_move_back (run, undo);
     for (guint i = 0; i < core->hierarchies->len && move->only == 0; i++)

@@ -126,6 +126,12 @@ char *corral_proc_dir (const CorralHierarchy *h, const char *proc_text);
 int corral_proc_cgroups (CorralContainerCore *core, pid_t pid, pid_t tid, char **ret_text);
 int corral_proc_tasks (CorralContainerCore *core, pid_t pid, GArray **ret_tids);
 
+/* --- container-devices.c --- */
+
+/* Puts the filters of devices that hold in @from, and would not in @to, on @to. */
+gboolean corral_devices_carry (CorralContainerCore *core, CorralHierarchy *h, const char *from,
+                               const char *to, GError **error);
+
 /* --- container-usage.c, container-watch.c ------------------------------------------------------
  */
 

@@ -188,7 +188,9 @@ typedef struct {
  * libvirt left out.
  *
  * On a hybrid host the v2 tree is no concern of this: it neither schedules nor pins there, and
- * libvirt filters the VM's devices in it. On v2 the VM leaves that filter with libvirt's group.
+ * libvirt filters the VM's devices in it. On v2 the VM leaves libvirt's group, and the filter is
+ * put on the new one, too, which takes CAP_SYS_ADMIN and CAP_NET_ADMIN; without them it is not
+ * moved.
  */
 gboolean corral_container_attach (CorralContainerCore *core, const char *path,
                                   const CorralContainerVm *vm, GError **error)

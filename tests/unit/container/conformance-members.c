@@ -2,7 +2,11 @@
 #include "tests/unit/container/conformance.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* --- members -----------------------------------------------------------------------------------
  */
@@ -216,6 +220,79 @@ test_libvirt (gconstpointer kind)
     host_kill (host, vm);
     g_assert_true (corral_container_destroy (host->core, a, &error));
     g_assert_no_error (error);
+}
+
+/* A program that allows no device, on one directory. An errno. */
+static int
+filter_devices (Host *host, const char *dir)
+{
+    const struct bpf_insn code[] = {
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
+        { .code = BPF_JMP | BPF_EXIT },
+    };
+    union bpf_attr attr = { 0 };
+    int program, fd, err;
+
+    attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+    attr.insns = (guint64) (guintptr) code;
+    attr.insn_cnt = G_N_ELEMENTS (code);
+    attr.license = (guint64) (guintptr) "LGPL";
+    program = (int) syscall (SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+    if (program < 0)
+        return errno;
+    g_assert_cmpint (corral_io_open (host->core->unified->tree.fd, dir, O_RDONLY | O_DIRECTORY,
+                                     &fd),
+                     ==, 0);
+    attr = (union bpf_attr){ 0 };
+    attr.target_fd = (guint32) fd;
+    attr.attach_bpf_fd = (guint32) program;
+    attr.attach_type = BPF_CGROUP_DEVICE;
+    attr.attach_flags = BPF_F_ALLOW_MULTI;
+    err = syscall (SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof attr) < 0 ? errno : 0;
+    close (fd);
+    close (program);
+    return err;
+}
+
+void
+test_devices (gconstpointer kind)
+{
+    g_autoptr (Host) host = host_new (GPOINTER_TO_INT (kind));
+    g_autofree char *home = NULL;
+    CorralThread threads[8];
+    CorralContainerVm view;
+    Vm *vm;
+    int err;
+
+    if (host == NULL)
+        return;
+    N (host, a);
+    N (host, b);
+    N (host, c);
+    if (host->fake != NULL || host->core->unified == NULL || !host->core->unified->members) {
+        g_test_skip ("no v2 tree in which VMs are moved, or no kernel behind it");
+        return;
+    }
+    must_create (host, a, NULL);
+    must_create (host, b, NULL);
+    must_create (host, c, NULL);
+    vm = host_spawn (host, 3);
+    view = host_vm (vm, threads);
+    home = host_libvirt_group (host, "a", "qemu-1-filtered", vm);
+    g_assert_cmpint (host_open_device (host, vm), ==, 0);
+    err = filter_devices (host, home);
+    if (err != 0) {
+        g_test_skip ("this kernel takes no filter of devices");
+        return;
+    }
+    g_assert_cmpint (host_open_device (host, vm), ==, EPERM);
+    must_attach (host, b, vm);
+    g_assert_cmpint (host_open_device (host, vm), ==, EPERM);
+    must_attach (host, c, vm);
+    must_attach (host, c, vm);
+    g_assert_cmpint (host_open_device (host, vm), ==, EPERM);
+    g_assert_true (corral_container_restore (host->core, home, &view, NULL));
+    g_assert_cmpint (host_open_device (host, vm), ==, EPERM);
 }
 
 void

@@ -342,14 +342,23 @@ main (int argc, char **argv)
         const char *name;
         GTestDataFunc func;
     } tests[] = {
-        { "core", test_core },       { "life", test_life },
-        { "partial", test_partial }, { "cpuset", test_cpuset },
-        { "weight", test_weight },   { "cap", test_cap },
-        { "process", test_process }, { "attach", test_attach },
-        { "newborn", test_newborn }, { "libvirt", test_libvirt },
-        { "repair", test_repair },   { "live-cpuset", test_live_cpuset },
-        { "pin", test_pin },         { "thread", test_thread },
-        { "usage", test_usage },     { "usage-remade", test_usage_remade },
+        { "core", test_core },
+        { "life", test_life },
+        { "partial", test_partial },
+        { "cpuset", test_cpuset },
+        { "weight", test_weight },
+        { "cap", test_cap },
+        { "process", test_process },
+        { "attach", test_attach },
+        { "newborn", test_newborn },
+        { "libvirt", test_libvirt },
+        { "devices", test_devices },
+        { "repair", test_repair },
+        { "live-cpuset", test_live_cpuset },
+        { "pin", test_pin },
+        { "thread", test_thread },
+        { "usage", test_usage },
+        { "usage-remade", test_usage_remade },
         { "names", test_names },
     };
 

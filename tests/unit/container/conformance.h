@@ -24,6 +24,7 @@ void test_process (gconstpointer kind);
 void test_attach (gconstpointer kind);
 void test_newborn (gconstpointer kind);
 void test_libvirt (gconstpointer kind);
+void test_devices (gconstpointer kind);
 void test_repair (gconstpointer kind);
 void test_live_cpuset (gconstpointer kind);
 void test_pin (gconstpointer kind);

@@ -113,7 +113,13 @@ child_main (int n, int in, int out)
         }
         if (command[0] == 0)
             burn ((guint) command[1]);
-        else if (command[1] != 0) {
+        else if (command[0] == -2) {
+            int fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+
+            answer[0] = fd < 0 ? errno : 0;
+            if (fd >= 0)
+                close (fd);
+        } else if (command[1] != 0) {
             g_atomic_int_set (&child_storm, TRUE);
             pthread_create (&storm, NULL, storm_thread, NULL);
         } else {
@@ -398,6 +404,16 @@ host_storm (Host *host, Vm *vm, gboolean on)
     }
     child_command (vm, -1, on);
     child_answer (vm, answer);
+}
+
+int
+host_open_device (Host *host, Vm *vm)
+{
+    gint32 answer[2];
+
+    child_command (vm, -2, 0);
+    child_answer (vm, answer);
+    return answer[0];
 }
 
 CorralContainerVm

@@ -50,6 +50,8 @@ void host_kill (Host *host, Vm *vm);
 void host_burn (Host *host, Vm *vm, int index, guint msec);
 /* Starts, or ends, threads of @vm coming and going without pause. */
 void host_storm (Host *host, Vm *vm, gboolean on);
+/* Real hosts only: the errno with which @vm can open /dev/null, or 0. */
+int host_open_device (Host *host, Vm *vm);
 CorralContainerVm host_vm (Vm *vm, CorralThread threads[8]);
 void host_set_affinity (Host *host, pid_t tid, const CorralCpuset *cpus);
 char *host_affinity (Host *host, pid_t tid);
