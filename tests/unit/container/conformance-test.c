@@ -358,6 +358,7 @@ main (int argc, char **argv)
         { "pin", test_pin },
         { "thread", test_thread },
         { "usage", test_usage },
+        { "throttled", test_throttled },
         { "usage-remade", test_usage_remade },
         { "names", test_names },
     };

@@ -30,4 +30,5 @@ void test_live_cpuset (gconstpointer kind);
 void test_pin (gconstpointer kind);
 void test_thread (gconstpointer kind);
 void test_usage (gconstpointer kind);
+void test_throttled (gconstpointer kind);
 void test_usage_remade (gconstpointer kind);
