@@ -106,19 +106,26 @@ class Demo:
                    f'all {len(threads)} threads of {guest} are in {box} and on its pCPUs')
 
     def measure(self, box, names, seconds=4.0):
-        """CPU time per second of a container, of its threads, and as its guests counted it."""
+        """CPU time per second of a container; of its threads, at least and at most, since reading
+        them all takes a while; as its guests counted it. And how much of their time they had: less
+        than 1 on a host that does not let them run when they want to."""
         guests = [self.guests[n] for n in names]
         domain = self.connection.lookupByName(self.boxes[box].name)
+        vcpus = [(g, i) for g in guests for i in range(g.vcpus)]
 
         def look():
-            busy = sum(g.mailbox.vcpu(i)['busy_ns'] for g in guests for i in range(g.vcpus))
-            return (time.monotonic_ns(), domain.getCPUStats(True)[0]['cpu_time'],
-                    sum(g.run_ns() for g in guests), busy)
+            before = sum(g.run_ns() for g in guests)
+            now, usage = time.monotonic_ns(), domain.getCPUStats(True)[0]['cpu_time']
+            slots = [g.mailbox.vcpu(i) for g, i in vcpus]
+            return (now, usage, before, sum(g.run_ns() for g in guests),
+                    sum(s['busy_ns'] for s in slots), sum(s['periods'] for s in slots))
         first = look()
         until(lambda: time.monotonic_ns() - first[0] > seconds * 1e9, 'time to pass')
         second = look()
-        span, usage, threads, busy = (b - a for a, b in zip(first, second))
-        return usage / span, threads / span, busy / span
+        span, usage, _, _, busy, periods = (b - a for a, b in zip(first, second))
+        threads = (second[2] - first[3]) / span, (second[3] - first[2]) / span
+        had = periods * guests[0].mailbox.period_ns() / len(vcpus) / span
+        return usage / span, threads, busy / span, had
 
     def check_usage(self):
         self.step('the usage that a container reports, against the load that its guests were given')
@@ -126,10 +133,13 @@ class Demo:
         for box, names in (('prod', ('web1', 'web2', 'db1')), ('db', ('db1',)),
                            ('dev', ('ci1', 'ci2'))):
             wanted = sum(v * load for n, _, v, _, load in GUESTS if n in names)
-            usage, threads, busy = self.measure(box, names)
-            self.claim(abs(usage - threads) <= threads * 0.01 + 0.0005,
-                       f'{box} used {usage:.4f} cores; its threads {threads:.4f}, by /proc')
-            self.claim(busy * 0.98 <= usage <= busy * 1.15 + 0.03 * len(names),
+            usage, (least, most), busy, had = self.measure(box, names)
+            self.claim(least * 0.99 <= usage <= most * 1.01 + 0.0005,
+                       f'{box} used {usage:.4f} cores; its threads {least:.4f} to {most:.4f}, by '
+                       f'/proc')
+            # What QEMU itself costs is known only where the guests are not held up.
+            limit = busy * 1.2 + 0.04 * len(names) if had > 0.95 else usage
+            self.claim(busy * 0.98 <= usage <= limit,
                        f'its guests were told to use {wanted:.2f} and counted {busy:.4f}; the rest '
                        f'is QEMU\'s own work')
         self.show(self.corrald.virsh, 'cpu-stats', self.boxes['prod'].name, '--total')
@@ -172,11 +182,16 @@ class Demo:
                   'global_period=100000', 'global_quota=40000', keep=['global'])
         for name in names:
             self.guests[name].set_load(1.0)
-        for _ in range(4):  # for as long as the host has no 40 % to give
-            usage, _, _ = self.measure('dev', names)
-            if usage >= 0.34:
-                break
-        self.claim(0.34 <= usage <= 0.44, f'together they used {usage:.3f} cores')
+        before = box.stats()
+        usage, *_ = self.measure('dev', names)
+        after = box.stats()
+        periods, throttled = (after[f'corral.nr_{n}'] - before[f'corral.nr_{n}']
+                              for n in ('periods', 'throttled'))
+        # A host that is too busy has no 40 % to give; then the cap is hit in few periods or none.
+        least = 0.34 if throttled >= periods * 0.8 else 0
+        self.claim(least <= usage <= 0.44,
+                   f'together they used {usage:.3f} cores; the cap held them back in {throttled} of '
+                   f'{periods} periods')
         for name in names:
             self.guests[name].set_load(0.05)
         self.show(self.corrald.virsh, 'schedinfo', box.name, '--live', '--set', 'global_quota=-1',
@@ -235,7 +250,7 @@ def main():
     os.environ.setdefault('CORRAL_TEST_ACCEL', 'auto')
     demo = None
     try:
-        with Session(options.build, tag='cdemo') as session:
+        with Session(options.build, tag=f'demo{os.getpid()}') as session:
             demo = Demo(session)
             try:
                 demo.run()
