@@ -4,7 +4,7 @@
  *
  * The bootstrap vCPU measures the time stamp counter against the local APIC timer (1 GHz in QEMU and
  * in KVM), then starts every vCPU that has not answered yet, again and again, so that one plugged
- * later starts too. It also answers unplug requests through QEMU's ACPI CPU hotplug ports, as an
+ * later starts too. It also answers plug and unplug events through QEMU's ACPI CPU hotplug ports, as an
  * operating system would (docs/specs/acpi_cpu_hotplug in QEMU's source).
  *
  * Code runs in place, in flat 32-bit mode; RAM holds only the mailbox and small stacks. */
@@ -38,6 +38,8 @@
 #define HOTPLUG_COMMAND (HOTPLUG_PORT + 5)
 #define HOTPLUG_DATA (HOTPLUG_PORT + 8)
 #define HOTPLUG_NEXT_EVENT 0
+#define HOTPLUG_OST_EVENT 1
+#define HOTPLUG_OST_STATUS 2
 #define HOTPLUG_APIC_ID 3
 #define HOTPLUG_INSERTED 0x02
 #define HOTPLUG_REMOVE 0x04
@@ -108,7 +110,7 @@ period:
         jz      1f
         testl   $(LOOK_EVERY - 1), SLOT_PERIODS(%ebp)
         jnz     1f
-        call    answer_unplug
+        call    answer_hotplug
         call    start_others
 1:      cmpl    $1000, SLOT_LOAD(%ebp)
         jae     2f
@@ -244,8 +246,10 @@ start_others:
         jmp     1b
 3:      ret
 
-/* Lets go of the vCPUs that the host wants back, and forgets what it said about new ones. */
-answer_unplug:
+/* Lets go of the vCPUs that the host wants back, and takes note of new ones, as an operating system
+ * would. */
+answer_hotplug:
+        pushl   %ebp
         movl    $SLOT_MAX, %ecx         /* no more events than that, so that this ends */
 1:      xorl    %eax, %eax
         movw    $HOTPLUG_PORT, %dx
@@ -263,8 +267,14 @@ answer_unplug:
         jz      4f
         movb    $HOTPLUG_INSERTED, %al
         outb    %al, %dx
+        movb    $HOTPLUG_OST_EVENT, %al
+        movl    $1, %ebp                /* the event was a new device, */
+        call    report
+        movb    $HOTPLUG_OST_STATUS, %al
+        xorl    %ebp, %ebp              /* and all went well */
+        call    report
         loop    1b
-        ret
+        jmp     4f
 2:      movw    $HOTPLUG_COMMAND, %dx
         movb    $HOTPLUG_APIC_ID, %al
         outb    %al, %dx
@@ -279,7 +289,17 @@ answer_unplug:
         movb    $HOTPLUG_EJECT, %al
         outb    %al, %dx
         loop    1b
-4:      ret
+4:      popl    %ebp
+        ret
+
+/* Tells QEMU of the selected vCPU what ACPI's _OST method would: it makes an event of that. */
+report:
+        movw    $HOTPLUG_COMMAND, %dx
+        outb    %al, %dx
+        movw    $HOTPLUG_DATA, %dx
+        movl    %ebp, %eax
+        outl    %eax, %dx
+        ret
 
 on_timer:
         movl    $0, APIC_EOI

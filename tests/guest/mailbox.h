@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the guest and its host meet in guest RAM. guest.S and tests/integration/harness/guest.py keep
- * the same layout. Little endian; one 64-byte header, then one 64-byte slot for each local APIC id. */
+/* Where the guest and its host meet in guest RAM. guest.S and tests/integration/harness/guest.py
+ * keep the same layout. Little endian; one 64-byte header, then one 64-byte slot for each local
+ * APIC id. */
 #pragma once
 
 #define MAILBOX_BASE 0x10000

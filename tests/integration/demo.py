@@ -190,8 +190,8 @@ class Demo:
         # A host that is too busy has no 40 % to give; then the cap is hit in few periods or none.
         least = 0.34 if throttled >= periods * 0.8 else 0
         self.claim(least <= usage <= 0.44,
-                   f'together they used {usage:.3f} cores; the cap held them back in {throttled} of '
-                   f'{periods} periods')
+                   f'together they used {usage:.3f} cores; the cap held them back in {throttled} '
+                   f'of {periods} periods')
         for name in names:
             self.guests[name].set_load(0.05)
         self.show(self.corrald.virsh, 'schedinfo', box.name, '--live', '--set', 'global_quota=-1',

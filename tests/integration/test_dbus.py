@@ -3,7 +3,7 @@
 """libvirt-dbus, unchanged, as a client of corrald: containers on D-Bus.
 
 libvirt-dbus opens the URIs of a fixed list only. So it opens qemu:///session, and a relay on the
-socket that it takes for that puts our URI in its place in the opening call. All else passes as it is."""
+socket that it takes for that puts our URI in its place in the opening call. All else passes."""
 
 import os
 import re
@@ -104,8 +104,8 @@ class World:
 
     def gdbus(self, path, method, *values):
         return subprocess.run(['gdbus', 'call', '-a', self.bus, '-d', 'org.libvirt', '-o', path,
-                               '-m', method, '--', *map(str, values)], capture_output=True, text=True,
-                              check=False, timeout=30)
+                               '-m', method, '--', *map(str, values)],
+                              capture_output=True, text=True, check=False, timeout=30)
 
     def call(self, path, method, *values):
         done = self.gdbus(path, 'org.libvirt.' + method, *values)
@@ -144,8 +144,8 @@ def containers_are_listed(world):
 @suite.test
 def a_container_has_its_properties(world):
     path = world.path(world.box.name)
-    for name, wanted in (('Name', f"'{world.box.name}'"), ('Active', 'true'), ('Persistent', 'true'),
-                         ('OSType', None), ('Id', None), ('UUID', None)):
+    for name, wanted in (('Name', f"'{world.box.name}'"), ('Active', 'true'),
+                         ('Persistent', 'true'), ('OSType', None), ('Id', None), ('UUID', None)):
         value = world.property(path, 'org.libvirt.Domain', name)
         assert wanted is None or wanted in value, (name, value)
     assert world.box.path in world.call(path, 'Domain.GetXMLDesc', 0)
@@ -156,9 +156,9 @@ def usage_and_tuning(world):
     path = world.path(world.box.name)
     stats = world.call(path, 'Domain.GetStats', 0, 0)
     assert 'corral.vcpus' in stats and "'cpu.time'" in stats, stats
-    world.call(path, 'Domain.SetSchedulerParameters', "{'cpu_shares': <uint64 2048>}", 0)
-    assert '2048' in world.call(path, 'Domain.GetSchedulerParameters', 0)
-    assert world.box.virsh('schedinfo', world.box.name).fields()['cpu_shares'] == '2048'
+    world.call(path, 'Domain.SetSchedulerParameters', "{'global_period': <uint64 50000>}", 0)
+    assert '50000' in world.call(path, 'Domain.GetSchedulerParameters', 0)
+    assert world.box.virsh('schedinfo', world.box.name).fields()['global_period'] == '50000'
 
 
 @suite.test

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 
 import libvirt
-from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Suite, until
+from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, Suite, until
 from harness.tap import diag
 
 COUNTERS = ('cpu.time', 'cpu.user', 'cpu.system', 'corral.guest_ns', 'corral.host_ns',
@@ -89,17 +89,23 @@ def a_parents_usage_is_its_own_and_its_childrens(world):
     check_within(world, world.parent, [world.own, world.inner])
 
 
+def load_of(world, guest, container):
+    """CPU time of a container for each of its guest's periods, which a busy host makes longer."""
+    begin, before = guest.mailbox.vcpu(0)['periods'], world.total(container)
+    settle([guest], 2)
+    used, periods = world.total(container) - before, guest.mailbox.vcpu(0)['periods'] - begin
+    return used / (periods * guest.mailbox.period_ns())
+
+
 @suite.test
 def usage_is_the_load_that_was_asked_for(world):
-    """The guest's vCPU is busy 20 % of the time; QEMU's timers and wake-ups come on top."""
-    box = world.inner.mailbox
-    begin, before = box.vcpu(0)['periods'], world.total(world.child)
-    settle([world.inner])
-    used, periods = world.total(world.child) - before, box.vcpu(0)['periods'] - begin
-    # of the guest's own periods, which a busy host makes longer
-    load = used / (periods * box.period_ns())
-    diag(f'asked for 0.20, measured {load:.4f}')
-    assert 0.17 <= load <= 0.26
+    """20 % more load is 20 % more usage, whatever QEMU's own timers and wake-ups cost here."""
+    world.inner.set_load(0.0)
+    idle = load_of(world, world.inner, world.child)
+    world.inner.set_load(0.2)
+    busy = load_of(world, world.inner, world.child)
+    diag(f'0.20 more asked for, {busy:.4f} - {idle:.4f} = {busy - idle:.4f} measured')
+    assert 0.17 <= busy - idle <= 0.23
 
 
 @suite.test
@@ -128,24 +134,26 @@ def every_client_call_tells_the_same(world):
 
 @suite.test
 def usage_of_each_pcpu_adds_up(world):
+    """What is used from here on, that is: on a hybrid host v1's cpuacct, which alone counts by
+    pCPU, knows a VM only from when corrald saw it, while the total goes back to its start."""
     domain = world.connection.lookupByName(world.parent.name)
+
+    def look():
+        return (domain.getCPUStats(True)[0]['cpu_time'],
+                sum(c['cpu_time'] for c in domain.getCPUStats(False)),
+                domain.getCPUStats(True)[0]['cpu_time'])
     try:
-        low = domain.getCPUStats(True)[0]['cpu_time']
-        cpus = domain.getCPUStats(False)
-        high = domain.getCPUStats(True)[0]['cpu_time']
+        first = look()
     except libvirt.libvirtError as error:
         # cgroup v2 has no such counters; that has to be said, not made up.
-        assert error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED or \
-            error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT, error
-        assert not has_percpu(world), error
+        assert error.get_error_code() == libvirt.VIR_ERR_OPERATION_UNSUPPORTED, error
+        assert world.session.cgroups.unified, error
         return
-    assert low * 0.999 <= sum(c['cpu_time'] for c in cpus) <= high * 1.001
-
-
-def has_percpu(world):
-    """Whether v1's cpuacct has the guest's threads: on a hybrid host libvirt keeps them out."""
-    groups = world.inner.vcpu_threads()[0].cgroups()
-    return 'cpuacct' in groups and groups['cpuacct'].startswith(world.child.folder)
+    settle([world.own, world.inner])
+    second = look()
+    used, least, most = second[1] - first[1], second[0] - first[2], second[2] - first[0]
+    diag(f'{used / 1e6:.1f} ms on all pCPUs; {least / 1e6:.1f} to {most / 1e6:.1f} in total')
+    assert least * 0.99 <= used <= most * 1.01 and first[1] <= first[2]
 
 
 class Monotonic:
@@ -213,13 +221,14 @@ def the_time_of_a_vm_that_ended_is_kept(world):
     world.child.wait_has(vms=1)
     base = world.total(world.child) - guest.run_ns()
     settle([guest], 1)
-    used = guest.run_ns()
+    used, since = guest.run_ns(), time.monotonic()
     guest.destroy()
+    more = (time.monotonic() - since) * 1e9
     world.child.wait_has(vms=0)
     kept = world.total(world.child) - base
     diag(f'used {used / 1e6:.1f} ms when last seen, kept {kept / 1e6:.1f} ms')
-    # QEMU works a little on its way out; what it had used before is in the count.
-    assert used * 0.99 <= kept <= used + 200e6
+    # It runs on until it is told to end, and works a little on its way out.
+    assert used * 0.99 <= kept <= used + more + 100e6
 
 
 @suite.test
@@ -230,20 +239,21 @@ def a_cap_of_40_percent_is_a_cap_of_40_percent(world):
                       'global_quota=40000')
     before = world.child.stats()
     guest.set_load(1.0)
-    # On a host that has no 40 % to give there is nothing to cap: then it is tried again.
-    for _ in range(4):
-        since, used = time.monotonic(), guest.run_ns()
-        until(lambda t=since: time.monotonic() - t > 3, 'three seconds to pass')
-        load = (guest.run_ns() - used) / 1e9 / (time.monotonic() - since)
-        diag(f'capped at 0.40, measured {load:.4f}')
-        if load >= 0.34:
-            break
+    since, used = time.monotonic(), guest.run_ns()
+    until(lambda: time.monotonic() - since > 5, 'five seconds to pass')
+    load = (guest.run_ns() - used) / 1e9 / (time.monotonic() - since)
     after = world.child.stats()
     guest.set_load(0.0)
     world.child.virsh('schedinfo', world.child.name, '--live', '--set', 'global_quota=-1')
-    assert 0.34 <= load <= 0.44
-    assert after['corral.throttled_ns'] > before['corral.throttled_ns']
     guest.destroy()
+    periods, throttled = (after[f'corral.nr_{n}'] - before[f'corral.nr_{n}']
+                          for n in ('periods', 'throttled'))
+    diag(f'capped at 0.40, measured {load:.4f}, throttled in {throttled} of {periods} periods')
+    assert load <= 0.44
+    if throttled < periods * 0.8:
+        raise Skip(f'the host had no 40 % to give: throttled in {throttled} of {periods} periods')
+    assert load >= 0.34
+    assert after['corral.throttled_ns'] > before['corral.throttled_ns']
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ from .tap import Skip
 
 class Session:
     """@tag is part of each guest's and container's name, so that two sessions do not meet and what
-    is left behind can be found. @hide_cgroup2: libvirtd and corrald shall see a host with v1 alone."""
+    is left behind can be found. @hide_cgroup2: libvirtd and corrald shall see v1 alone."""
 
     def __init__(self, build, tag=None, keep=False, hide_cgroup2=False):
         if os.geteuid() != 0:

@@ -21,7 +21,7 @@ class Suite:
 
     Each gets what setup() yields (a context manager made once for the whole suite), so that tests
     share the costly parts. A test that fails does not stop the next one; tidy() of the first thing
-    given clears up after it. @suite.test(needs=name) skips a test when the named one did not pass."""
+    given clears up after it. @suite.test(needs=name) skips a test when that one did not pass."""
 
     def __init__(self, setup=None):
         self.setup = setup
@@ -88,7 +88,7 @@ class Suite:
         parser = argparse.ArgumentParser()
         parser.add_argument('--build', required=True, help='the build folder')
         parser.add_argument('--keep', action='store_true', help='keep the folder with the logs')
-        parser.add_argument('--pure-v1', action='store_true', help='hide the v2 tree of a hybrid host')
+        parser.add_argument('--pure-v1', action='store_true', help='hide a hybrid host\'s v2 tree')
         parser.add_argument('only', nargs='*', help='names of test functions')
         options = parser.parse_args()
         # So that a test that is stopped from outside clears away as well.
