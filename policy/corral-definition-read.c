@@ -14,7 +14,7 @@
 
 static const char *const no_attributes[] = { NULL };
 
-/* --- texts and numbers ---------------------------------------------------------------- */
+/* --- texts and numbers --- */
 
 /* The text of an element that has no attributes. */
 static gboolean
@@ -74,7 +74,7 @@ read_list (CorralXmlReader *reader, const xmlNode *node, const char *attribute, 
     return TRUE;
 }
 
-/* --- name, UUID, texts ---------------------------------------------------------------- */
+/* --- name, UUID, texts --- */
 
 static gboolean
 read_name (CorralXmlReader *reader, xmlNode *node, gpointer data)
@@ -190,7 +190,7 @@ read_metadata (CorralXmlReader *reader, xmlNode *node, gpointer data)
     return TRUE;
 }
 
-/* --- CPUs ----------------------------------------------------------------------------- */
+/* --- CPUs --- */
 
 static gboolean
 check_value (CorralXmlReader *reader, const xmlNode *node, const char *attribute,
@@ -259,7 +259,7 @@ read_numatune (CorralXmlReader *reader, xmlNode *node, gpointer data)
            corral_xml_read_children (reader, node, elements, G_N_ELEMENTS (elements), data);
 }
 
-/* --- weight and cap ------------------------------------------------------------------- */
+/* --- weight and cap --- */
 
 static gboolean
 read_shares (CorralXmlReader *reader, xmlNode *node, gpointer data)
@@ -364,7 +364,7 @@ check_burst (CorralXmlReader *reader, const xmlNode *root, const CorralCpuTune *
                             tune->quota_usec, tune->burst_usec);
 }
 
-/* --- partition ------------------------------------------------------------------------ */
+/* --- partition --- */
 
 static gboolean
 read_partition (CorralXmlReader *reader, xmlNode *node, gpointer data)
@@ -408,7 +408,7 @@ default_partition (CorralXmlReader *reader, const xmlNode *root, CorralDefinitio
                             definition->name);
 }
 
-/* --- members -------------------------------------------------------------------------- */
+/* --- members --- */
 
 static gboolean
 read_member_vcpu (CorralXmlReader *reader, const xmlNode *node, CorralMemberDef *member)
@@ -506,7 +506,7 @@ read_devices (CorralXmlReader *reader, xmlNode *node, gpointer data)
            check_members_differ (reader, node, ((CorralDefinition *) data)->members);
 }
 
-/* --- documents ------------------------------------------------------------------------ */
+/* --- documents --- */
 
 static gboolean
 check_root (CorralXmlReader *reader, const xmlNode *root)

@@ -9,7 +9,7 @@
 /* Room in CORRAL_XML_MAX for what a dump adds to a definition: the id and the number of vCPUs. */
 #define LIVE_ROOM 256
 
-/* --- members -------------------------------------------------------------------------- */
+/* --- members --- */
 
 CorralMemberDef *
 corral_member_def_copy (const CorralMemberDef *member)
@@ -36,7 +36,7 @@ corral_member_def_equal (const CorralMemberDef *a, const CorralMemberDef *b)
     return a->type == b->type && a->vcpu == b->vcpu && g_strcmp0 (a->name, b->name) == 0;
 }
 
-/* --- definition ----------------------------------------------------------------------- */
+/* --- definition --- */
 
 void
 corral_definition_metadata_free (CorralMetadata *metadata)
@@ -113,7 +113,7 @@ corral_definition_free (CorralDefinition *definition)
     g_free (definition);
 }
 
-/* --- names and texts ------------------------------------------------------------------ */
+/* --- names and texts --- */
 
 /* Whether every character is one that an XML document can hold. */
 static gboolean
@@ -212,7 +212,7 @@ corral_definition_set_description (CorralDefinition *definition, const char *tex
     return set_text (definition, &definition->description, "description", text, FALSE, error);
 }
 
-/* --- claims --------------------------------------------------------------------------- */
+/* --- claims --- */
 
 /* '*' and '?' only. Going back to the last star is enough, so the time is at most the product of
  * both lengths, whatever the pattern. */
@@ -263,7 +263,7 @@ corral_definition_claims (const CorralDefinition *definition, const char *vm_nam
     return best;
 }
 
-/* --- partitions ----------------------------------------------------------------------- */
+/* --- partitions --- */
 
 /* Of a component that holds a dot: its length, if it is a VM's own directory and something is in
  * it. */

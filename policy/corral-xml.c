@@ -68,7 +68,7 @@ corral_xml_fail (CorralXmlReader *reader, const xmlNode *node, const char *forma
     return fail_at (reader, node != NULL ? xmlGetLineNo (node) : 0, message);
 }
 
-/* --- parsing -------------------------------------------------------------------------- */
+/* --- parsing --- */
 
 static void
 on_libxml_error (CorralXmlReader *reader, const xmlError *details, long line)
@@ -163,7 +163,7 @@ corral_xml_reader_clear (CorralXmlReader *reader)
     g_clear_error (&reader->error);
 }
 
-/* --- schema --------------------------------------------------------------------------- */
+/* --- schema --- */
 
 static void
 on_schema_error (void *data, xmlErrorPtr details)
@@ -210,7 +210,7 @@ corral_xml_validate (CorralXmlReader *reader)
     return corral_xml_fail (reader, NULL, "it does not fit the schema container.rng");
 }
 
-/* --- elements ------------------------------------------------------------------------- */
+/* --- elements --- */
 
 gboolean
 corral_xml_is (const xmlNode *node, const char *name)

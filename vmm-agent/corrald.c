@@ -48,7 +48,7 @@ daemon_clear (Daemon *daemon)
         close (daemon->lock_fd);
 }
 
-/* --- the state folder is one corrald's ---------------------------------------------- */
+/* --- the state folder is one corrald's --- */
 
 static gboolean
 take_lock (Daemon *daemon, GError **error)
@@ -71,7 +71,7 @@ take_lock (Daemon *daemon, GError **error)
     return TRUE;
 }
 
-/* --- sockets ------------------------------------------------------------------------ */
+/* --- sockets --- */
 
 static gboolean
 set_group (const char *path, const char *group, GError **error)
@@ -144,7 +144,7 @@ apply_limits (Daemon *daemon)
     corral_rpc_server_set_limits (daemon->server, &limits);
 }
 
-/* --- the agent's signals ------------------------------------------------------------ */
+/* --- the agent's signals --- */
 
 static void
 on_event (CorralAgent *agent, const CorralEvent *event, gpointer unused)
@@ -175,7 +175,7 @@ on_settled (CorralVmInventory *inventory, Daemon *daemon)
     tell_status (daemon);
 }
 
-/* --- signals and the watchdog ------------------------------------------------------- */
+/* --- signals and the watchdog --- */
 
 /* Names what was changed but cannot be taken over now. */
 static char *
@@ -266,7 +266,7 @@ start_watchdog (void)
         g_timeout_add ((guint) (usec / 2000), on_watchdog, NULL);
 }
 
-/* --- main --------------------------------------------------------------------------- */
+/* --- main --- */
 
 static gboolean
 start (Daemon *daemon, GError **error)

@@ -220,7 +220,7 @@ corral_cli_args_affect (const CorralCliArgs *args)
            (corral_cli_args_flag (args, "config") ? VIR_DOMAIN_AFFECT_CONFIG : 0);
 }
 
-/* --- options before the command --------------------------------------------------------------- */
+/* --- options before the command --- */
 
 gboolean
 corral_cli_global_parse (char ***words, CorralCliGlobal *ret_global, GError **error)

@@ -31,7 +31,7 @@ vm_free (CorralCliVm *vm)
     g_free (vm);
 }
 
-/* --- lookup ----------------------------------------------------------------------------------- */
+/* --- lookup --- */
 
 virDomain *
 corral_cli_domain_lookup (CorralCli *cli, const char *name, GError **error)
@@ -56,7 +56,7 @@ corral_cli_domain_lookup (CorralCli *cli, const char *name, GError **error)
     return domain;
 }
 
-/* --- statistics ------------------------------------------------------------------------------- */
+/* --- statistics --- */
 
 JsonNode *
 corral_cli_param_node (const virTypedParameter *param)
@@ -147,7 +147,7 @@ corral_cli_container_stat (const CorralCliContainer *container, const char *key)
     return node != NULL ? json_node_copy (node) : json_node_new (JSON_NODE_NULL);
 }
 
-/* --- list ------------------------------------------------------------------------------------- */
+/* --- list --- */
 
 static CorralCliContainer *
 container_of (virDomain *domain, GHashTable *stats, GError **error)
@@ -235,7 +235,7 @@ corral_cli_container_find (GPtrArray *containers, CorralCli *cli, const char *na
     return NULL;
 }
 
-/* --- nesting and members ---------------------------------------------------------------------- */
+/* --- nesting and members --- */
 
 static gboolean
 lies_within (const char *inner, const char *outer)
@@ -328,7 +328,7 @@ corral_cli_vm_number (const CorralCliVm *vm, int vcpu)
     return (int) number;
 }
 
-/* --- usage ------------------------------------------------------------------------------------ */
+/* --- usage --- */
 
 static const struct {
     const char *key, *statistic, *title;

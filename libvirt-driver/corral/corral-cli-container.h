@@ -57,7 +57,7 @@ JsonNode *corral_cli_container_stat (const CorralCliContainer *container, const 
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralCliContainer, corral_cli_container_free)
 
-/* --- usage: the same columns in list, show and stats ------------------------------------------ */
+/* --- usage: the same columns in list, show and stats --- */
 
 #define CORRAL_CLI_USAGE_COLUMNS 10
 

@@ -30,7 +30,7 @@ typedef struct {
     GError *error; /* (nullable): why it ended */
 } Watch;
 
-/* --- one event -------------------------------------------------------------------------------- */
+/* --- one event --- */
 
 /* In UTC, so that lines of two hosts, or of two days of a year, sort by their time. */
 static char *
@@ -67,7 +67,7 @@ report (Watch *watch, virDomain *domain, const char *event, const char *detail)
         g_main_loop_quit (watch->loop);
 }
 
-/* --- libvirt's callbacks ---------------------------------------------------------------------- */
+/* --- libvirt's callbacks --- */
 
 static int
 on_lifecycle (virConnectPtr conn, virDomainPtr domain, int event, int detail, void *data)
@@ -148,7 +148,7 @@ static const struct {
     { VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK (on_metadata) },
 };
 
-/* --- the verb --------------------------------------------------------------------------------- */
+/* --- the verb --- */
 
 static gboolean
 on_timeout (gpointer data)

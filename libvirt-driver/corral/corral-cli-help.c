@@ -89,7 +89,7 @@ append_groups (GString *out, const char *heading_format, AppendCommand append)
     }
 }
 
-/* --- help ------------------------------------------------------------------------------------- */
+/* --- help --- */
 
 static void
 append_option_lines (GString *out, const CorralCliOption *options)
@@ -151,7 +151,7 @@ corral_cli_help_command (const CorralCliCommand *command)
     return g_string_free (g_steal_pointer (&out), FALSE);
 }
 
-/* --- man page, in man(7)'s macros ------------------------------------------------------------- */
+/* --- man page, in man(7)'s macros --- */
 
 /* A "-" would be printed as a hyphen, a "\" would start an escape, and a "." or "'" at the start
  * of a line a request. */

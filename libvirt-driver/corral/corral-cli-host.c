@@ -20,7 +20,7 @@ print_fields (const CorralCliColumn *fields, JsonObject *document, const CorralC
     return corral_cli_print (text, error);
 }
 
-/* --- host ------------------------------------------------------------------------------------- */
+/* --- host --- */
 
 static gboolean
 set_node_info (CorralCli *cli, JsonObject *document, GError **error)
@@ -149,7 +149,7 @@ corral_cli_verb_host (CorralCli *cli, const CorralCliArgs *args, GError **error)
            print_fields (fields, document, args, error);
 }
 
-/* --- uri and version -------------------------------------------------------------------------- */
+/* --- uri and version --- */
 
 gboolean
 corral_cli_verb_uri (CorralCli *cli, const CorralCliArgs *args, GError **error)

@@ -3,7 +3,7 @@
 #include "libvirt-driver/corral/corral-cli-container.h"
 #include "libvirt-driver/corral/corral-cli-verbs.h"
 
-/* --- list ------------------------------------------------------------------------------------- */
+/* --- list --- */
 
 static guint
 list_flags (const CorralCliArgs *args)
@@ -89,7 +89,7 @@ corral_cli_verb_list (CorralCli *cli, const CorralCliArgs *args, GError **error)
     return corral_cli_print (text, error);
 }
 
-/* --- stats ------------------------------------------------------------------------------------ */
+/* --- stats --- */
 
 static gboolean
 add_stats_rows (CorralCli *cli, const CorralCliArgs *args, GPtrArray *containers, JsonArray *rows,

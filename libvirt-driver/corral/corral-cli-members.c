@@ -87,7 +87,7 @@ innermost_with (GPtrArray *containers, const char *vm_name, int vcpu, GError **e
     return innermost;
 }
 
-/* --- attach and detach ------------------------------------------------------------------------ */
+/* --- attach and detach --- */
 
 /* What libvirt's own clients mean by no flag at all: the container as it is now. */
 static guint
@@ -160,7 +160,7 @@ corral_cli_verb_detach (CorralCli *cli, const CorralCliArgs *args, GError **erro
                            virDomainGetName (domain));
 }
 
-/* --- pin -------------------------------------------------------------------------------------- */
+/* --- pin --- */
 
 typedef struct {
     virDomain *domain; /* the container, by whose list the vCPU is numbered */

@@ -21,7 +21,7 @@ corral_cli_format_parse (const char *text, CorralCliFormat *ret_format, GError *
     return FALSE;
 }
 
-/* --- one value -------------------------------------------------------------------------------- */
+/* --- one value --- */
 
 static JsonNode *
 member_of (JsonObject *object, const char *key)
@@ -114,7 +114,7 @@ shown_value (JsonObject *object, const CorralCliColumn *column)
     return *text == '\0' ? g_strdup ("-") : printable (text);
 }
 
-/* --- tables ----------------------------------------------------------------------------------- */
+/* --- tables --- */
 
 static guint
 width_of (const char *text)
@@ -242,7 +242,7 @@ format_as_table (const CorralCliLayout *layout, JsonObject *document)
     return g_string_free (g_steal_pointer (&out), FALSE);
 }
 
-/* --- CSV, RFC 4180: CRLF at the end of a record, quotes around and doubled within ------------- */
+/* --- CSV, RFC 4180: CRLF at the end of a record, quotes around and doubled within --- */
 
 static void
 append_csv_field (GString *out, const char *value)
@@ -329,7 +329,7 @@ format_as_csv (const CorralCliLayout *layout, JsonObject *document)
     return g_string_free (g_steal_pointer (&out), FALSE);
 }
 
-/* --- JSON ------------------------------------------------------------------------------------- */
+/* --- JSON --- */
 
 static void
 copy_columns (JsonObject *to, const CorralCliColumn *columns, JsonObject *from)
@@ -376,7 +376,7 @@ format_as_json (const CorralCliLayout *layout, JsonObject *document)
     return json_text (result, TRUE);
 }
 
-/* --- what the verbs call ---------------------------------------------------------------------- */
+/* --- what the verbs call --- */
 
 char *
 corral_cli_output_format (const CorralCliLayout *layout, JsonObject *document,

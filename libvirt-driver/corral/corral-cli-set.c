@@ -11,7 +11,7 @@
 
 #define PERIOD_DEFAULT_USEC 100000
 
-/* --- weight and cap --------------------------------------------------------------------------- */
+/* --- weight and cap --- */
 
 static gboolean
 set_tune (virDomain *domain, const CorralCliArgs *args, GError **error)
@@ -46,7 +46,7 @@ set_tune (virDomain *domain, const CorralCliArgs *args, GError **error)
     return corral_cli_tune_write (domain, affect, &tune, error);
 }
 
-/* --- pCPUs ------------------------------------------------------------------------------------ */
+/* --- pCPUs --- */
 
 /* libvirt has no call for the pCPUs of a whole domain; corrald takes the emulator's pins for
  * that. */
@@ -71,7 +71,7 @@ set_cpus (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError *
     return TRUE;
 }
 
-/* --- memory nodes, which only a definition can say -------------------------------------------- */
+/* --- memory nodes, which only a definition can say --- */
 
 static gboolean
 check_definition_only (virDomain *domain, const CorralCliArgs *args, GError **error)
@@ -156,7 +156,7 @@ corral_cli_verb_set (CorralCli *cli, const CorralCliArgs *args, GError **error)
     return corral_cli_say (error, "Container '%s' changed\n", virDomainGetName (domain));
 }
 
-/* --- texts ------------------------------------------------------------------------------------ */
+/* --- texts --- */
 
 static gboolean
 print_text (virDomain *domain, int type, guint affect, GError **error)

@@ -18,7 +18,7 @@
 /* readline's functions take no argument of ours. */
 static CorralCli *completing_for;
 
-/* --- completion ------------------------------------------------------------------------------- */
+/* --- completion --- */
 
 static void
 add_matching (GPtrArray *matches, const char *prefix, const char *word)
@@ -157,7 +157,7 @@ complete (const char *text, int start, int end)
     return matches_for_readline (matches);
 }
 
-/* --- lines ------------------------------------------------------------------------------------ */
+/* --- lines --- */
 
 static char *
 history_path (void)
@@ -259,7 +259,7 @@ corral_cli_shell (CorralCli *cli)
     return result;
 }
 
-/* --- commands of the interactive mode --------------------------------------------------------- */
+/* --- commands of the interactive mode --- */
 
 gboolean
 corral_cli_verb_connect (CorralCli *cli, const CorralCliArgs *args, GError **error)

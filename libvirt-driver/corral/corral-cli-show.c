@@ -56,7 +56,7 @@ static const CorralCliColumn claim_columns[] = {
     { NULL },
 };
 
-/* --- fields ----------------------------------------------------------------------------------- */
+/* --- fields --- */
 
 static void
 set_identity (JsonObject *document, const CorralCliContainer *container)
@@ -135,7 +135,7 @@ set_tune (JsonObject *document, const CorralCliContainer *container)
     json_object_set_string_member (document, "cap", cap != NULL ? cap : "none");
 }
 
-/* --- tables ----------------------------------------------------------------------------------- */
+/* --- tables --- */
 
 static JsonArray *
 member_rows (GPtrArray *vms)
@@ -245,7 +245,7 @@ vcpu_rows (const CorralCliContainer *container, GPtrArray *vms, int n_cpus)
     return rows;
 }
 
-/* --- the verb --------------------------------------------------------------------------------- */
+/* --- the verb --- */
 
 static JsonObject *
 document_of (GPtrArray *containers, const CorralCliContainer *container, int n_cpus)

@@ -57,7 +57,7 @@ typedef struct {
     GError *error; /* (nullable): why it ended */
 } Top;
 
-/* --- one round -------------------------------------------------------------------------------- */
+/* --- one round --- */
 
 static void
 set_rate (JsonObject *row, const char *key, JsonObject *before, JsonObject *now,
@@ -189,7 +189,7 @@ show_round (Top *top, GError **error)
     return TRUE;
 }
 
-/* --- rounds ----------------------------------------------------------------------------------- */
+/* --- rounds --- */
 
 static gboolean on_timer (gpointer data);
 

@@ -132,7 +132,7 @@ corral_cli_xml_free (CorralCliXml *xml)
     g_free (xml);
 }
 
-/* --- changing a definition -------------------------------------------------------------------- */
+/* --- changing a definition --- */
 
 static xmlNode *
 child_made (xmlNode *parent, const char *name)

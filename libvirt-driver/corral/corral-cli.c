@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- printing --------------------------------------------------------------------------------- */
+/* --- printing --- */
 
 gboolean
 corral_cli_print (const char *text, GError **error)
@@ -41,7 +41,7 @@ corral_cli_print_error (const GError *error)
     fprintf (stderr, "error: %s\n", error->message);
 }
 
-/* --- connection ------------------------------------------------------------------------------- */
+/* --- connection --- */
 
 static const char *
 uri_of (const CorralCli *cli)
@@ -105,7 +105,7 @@ corral_cli_disconnect (CorralCli *cli)
     let_libvirt_work ();
 }
 
-/* --- one command ------------------------------------------------------------------------------ */
+/* --- one command --- */
 
 static gboolean
 run_command (CorralCli *cli, char **words, GError **error)

@@ -29,7 +29,7 @@ typedef struct {
     virConnect *conn; /* (nullable): opened when the first verb needs it */
 } CorralCli;
 
-/* --- the table of commands -------------------------------------------------------------------- */
+/* --- the table of commands --- */
 
 typedef struct {
     const char *name;        /* "all" for --all */
@@ -87,7 +87,7 @@ const CorralCliCommand *corral_cli_command_find (const char *name, GError **erro
 /* All options of a command, those it has by its flags included; ends with a NULL name. */
 CorralCliOption *corral_cli_command_options (const CorralCliCommand *command);
 
-/* --- arguments -------------------------------------------------------------------------------- */
+/* --- arguments --- */
 
 /**
  * corral_cli_args_parse:
@@ -128,14 +128,14 @@ void corral_cli_global_clear (CorralCliGlobal *global);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CorralCliGlobal, corral_cli_global_clear)
 
-/* --- texts made from the table ---------------------------------------------------------------- */
+/* --- texts made from the table --- */
 
 char *corral_cli_help_overview (void);
 char *corral_cli_help_command (const CorralCliCommand *command);
 char *corral_cli_help_man_page (void);
 char *corral_cli_help_bash_completion (void);
 
-/* --- running ---------------------------------------------------------------------------------- */
+/* --- running --- */
 
 /**
  * corral_cli_run:

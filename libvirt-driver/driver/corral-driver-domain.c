@@ -19,7 +19,7 @@
     (FILTERS_ACTIVE | FILTERS_PERSISTENT | FILTERS_STATE | FILTERS_MANAGEDSAVE |                   \
      FILTERS_AUTOSTART | FILTERS_SNAPSHOT | FILTERS_CHECKPOINT)
 
-/* --- lists ------------------------------------------------------------------------------------ */
+/* --- lists --- */
 
 /* libvirt's rule: within a group of flags any one that holds will do, and a group of which no flag
  * is given does not matter. */
@@ -153,7 +153,7 @@ connect_list_defined_domains (CorralDriver *driver, CorralRpcClient *client, gco
     return TRUE;
 }
 
-/* --- look-up ---------------------------------------------------------------------------------- */
+/* --- look-up --- */
 
 static gboolean
 domain_lookup_by_id (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,
@@ -203,7 +203,7 @@ domain_lookup_by_uuid (CorralDriver *driver, CorralRpcClient *client, gconstpoin
     return TRUE;
 }
 
-/* --- what it is ------------------------------------------------------------------------------- */
+/* --- what it is --- */
 
 static gboolean
 domain_is_active (CorralDriver *driver, CorralRpcClient *client, gconstpointer args, gpointer ret,
@@ -391,7 +391,7 @@ domain_get_xml_desc (CorralDriver *driver, CorralRpcClient *client, gconstpointe
     return TRUE;
 }
 
-/* --- what libvirt has and a container never has ----------------------------------------------- */
+/* --- what libvirt has and a container never has --- */
 
 static gboolean
 domain_has_managed_save_image (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,

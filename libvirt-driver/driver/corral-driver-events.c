@@ -56,7 +56,7 @@ subscriber_of (CorralDriver *driver, CorralRpcClient *client)
     return subscriber;
 }
 
-/* --- registration ----------------------------------------------------------------------------- */
+/* --- registration --- */
 
 static gboolean
 event_register (CorralDriver *driver, CorralRpcClient *client, gconstpointer args, gpointer ret,
@@ -109,7 +109,7 @@ event_deregister (CorralDriver *driver, CorralRpcClient *client, gconstpointer a
     return FALSE;
 }
 
-/* --- messages --------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 /* One event in libvirt's shape: which message of the union is in use follows from @procedure. All
  * of them start with the callback's number. */
@@ -279,7 +279,7 @@ message_clear (Message *message)
     xdr_free (procedure->args_filter, (char *) &message->body);
 }
 
-/* --- sending ---------------------------------------------------------------------------------- */
+/* --- sending --- */
 
 static void
 send_to (const Subscriber *subscriber, Message *message, const guint8 *uuid)

@@ -85,7 +85,7 @@ leaf_number (Document *document, const char *element, guint64 value)
     leaf (document, element, text);
 }
 
-/* --- capabilities ----------------------------------------------------------------------------- */
+/* --- capabilities --- */
 
 static hwloc_obj_t
 ancestor (hwloc_topology_t topology, hwloc_obj_type_t type, hwloc_obj_t object)
@@ -275,7 +275,7 @@ corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus)
     return document_finish (&document);
 }
 
-/* --- sysinfo ---------------------------------------------------------------------------------- */
+/* --- sysinfo --- */
 
 typedef struct {
     const char *block;

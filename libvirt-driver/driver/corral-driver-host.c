@@ -19,7 +19,7 @@ struct _CorralDriverHost {
     struct utsname names;
 };
 
-/* --- files ------------------------------------------------------------------------------------ */
+/* --- files --- */
 
 char *
 corral_driver_host_read (CorralDriverHost *host, const char *path, GError **error)
@@ -72,7 +72,7 @@ read_cpu_list (CorralDriverHost *host, const char *which, CorralCpuset **ret_set
     return text != NULL && corral_cpuset_parse (text, ret_set, error);
 }
 
-/* --- the host's topology ---------------------------------------------------------------------- */
+/* --- the host's topology --- */
 
 /* Disallowed pCPUs belong to the host too: what our own cgroup may use is not the question. */
 static hwloc_topology_t
@@ -213,7 +213,7 @@ corral_driver_host_node_info (CorralDriverHost *host, CorralDriverNodeInfo *ret_
     return TRUE;
 }
 
-/* --- time ------------------------------------------------------------------------------------- */
+/* --- time --- */
 
 /* Fields of a line of /proc/stat: user nice system idle iowait irq softirq. */
 static gboolean
@@ -257,7 +257,7 @@ corral_driver_host_cpu_times (CorralDriverHost *host, int cpu, CorralDriverCpuTi
     return FALSE;
 }
 
-/* --- memory ----------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 static gboolean
 host_memory (CorralDriverHost *host, CorralDriverMemory *ret_memory, GError **error)

@@ -64,14 +64,14 @@ CorralCpuset *corral_driver_host_cells (CorralDriverHost *host);
 /* Resident memory of a process, in KiB; 0 when it is gone. */
 guint64 corral_driver_host_resident_kib (CorralDriverHost *host, pid_t pid);
 
-/* --- corral-driver-host-xml.c: documents, (transfer full) ------------------------------------- */
+/* --- corral-driver-host-xml.c: documents, (transfer full) --- */
 
 char *corral_driver_host_capabilities (CorralDriverHost *host);
 char *corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus);
 /* %CORRAL_ERROR_UNSUPPORTED when the host tells nothing about itself. */
 char *corral_driver_host_sysinfo (CorralDriverHost *host, GError **error);
 
-/* --- shared by the two files ------------------------------------------------------------------ */
+/* --- shared by the two files --- */
 
 hwloc_topology_t corral_driver_host_topology (CorralDriverHost *host);
 /* (transfer full): the text of a file below the root, without white space around it; %NULL with

@@ -46,7 +46,7 @@ node_get_cpu_map (CorralDriver *driver, CorralRpcClient *client, gconstpointer a
     return TRUE;
 }
 
-/* --- statistics ------------------------------------------------------------------------------- */
+/* --- statistics --- */
 
 typedef struct {
     const char *field;
@@ -121,7 +121,7 @@ node_get_memory_stats (CorralDriver *driver, CorralRpcClient *client, gconstpoin
     return fill_node_stats (ret, which->nparams, stats, memory.have_cache ? 4 : 2, error);
 }
 
-/* --- free memory ------------------------------------------------------------------------------ */
+/* --- free memory --- */
 
 static gboolean
 node_get_free_memory (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,

@@ -44,7 +44,7 @@ extern const CorralDriverEntry corral_driver_stats_calls[];
 extern const CorralDriverEntry corral_driver_node_calls[];
 extern const CorralDriverEntry corral_driver_event_calls[];
 
-/* --- corral-driver-error.c -------------------------------------------------------------------- */
+/* --- corral-driver-error.c --- */
 
 /* Sets an error that travels as @code, a virErrorNumber. Without libvirt's words in front of it:
  * those are added to every error on its way out. */
@@ -53,7 +53,7 @@ void corral_driver_error (GError **error, int code, const char *format, ...) G_G
 /* Puts the words that libvirt has for the error's code in front of its message. */
 void corral_driver_dress_error (GError *error);
 
-/* --- corral-driver-common.c ------------------------------------------------------------------- */
+/* --- corral-driver-common.c --- */
 
 /* The container that a client means: by UUID, as libvirt does it. */
 const CorralContainer *corral_driver_find (CorralDriver *driver, const CorralWireDomain *dom,
@@ -81,14 +81,14 @@ gboolean corral_driver_affect_one (const CorralContainer *container, guint flags
                                    const CorralDefinition **ret_definition, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- corral-driver-cpumap.c ------------------------------------------------------------------- */
+/* --- corral-driver-cpumap.c --- */
 
 /* libvirt's cpumap, lowest CPU in the lowest bit of the first byte. @size bytes at @map, zeroed. */
 void corral_driver_cpumap_fill (const CorralCpuset *set, guint8 *map, gsize size);
 /* (transfer full) */
 CorralCpuset *corral_driver_cpumap_read (const guint8 *map, gsize size);
 
-/* --- corral-driver-domain.c ------------------------------------------------------------------- */
+/* --- corral-driver-domain.c --- */
 
 /* Whether it passes a filter of virConnectListAllDomains(). */
 gboolean corral_driver_matches (const CorralContainer *container, guint flags);
@@ -97,11 +97,11 @@ GPtrArray *corral_driver_collect (CorralDriver *driver, guint flags);
 /* virDomainState, and a reason that belongs to it. */
 void corral_driver_state (const CorralContainer *container, int *ret_state, int *ret_reason);
 
-/* --- corral-driver-events.c ------------------------------------------------------------------- */
+/* --- corral-driver-events.c --- */
 
 void corral_driver_events_init (CorralDriver *driver);
 void corral_driver_events_clear (CorralDriver *driver);
 
-/* --- corral-driver-sched.c -------------------------------------------------------------------- */
+/* --- corral-driver-sched.c --- */
 
 #define CORRAL_DRIVER_SCHED_BURST "corral.burst"

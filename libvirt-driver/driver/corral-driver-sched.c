@@ -30,7 +30,7 @@ domain_get_scheduler_type (CorralDriver *driver, CorralRpcClient *client, gconst
     return TRUE;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 /* As many of them as the caller has room for. */
 static void
@@ -103,7 +103,7 @@ domain_get_scheduler_parameters_flags (CorralDriver *driver, CorralRpcClient *cl
            get_params (driver, &which->dom, which->nparams, which->flags, ret, error);
 }
 
-/* --- setting ---------------------------------------------------------------------------------- */
+/* --- setting --- */
 
 /* Puts @value, checked, where @name belongs; one thing under two names must have one value. */
 static gboolean

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "libvirt-driver/driver/corral-driver-private.h"
 
-/* --- one container: virDomainGetCPUStats() ---------------------------------------------------- */
+/* --- one container: virDomainGetCPUStats() --- */
 
 static void
 fill_total (const CorralAgentUsage *usage, guint room, CorralWireCpuStatsRet *ret)
@@ -117,7 +117,7 @@ domain_get_cpu_stats (CorralDriver *driver, CorralRpcClient *client, gconstpoint
                                   : get_percpu (driver, container, which, ret, error);
 }
 
-/* --- many containers: virConnectGetAllDomainStats() ------------------------------------------- */
+/* --- many containers: virConnectGetAllDomainStats() --- */
 
 #define STATS_SERVED (VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU)
 #define STATS_FILTERS                                                                              \

@@ -98,7 +98,7 @@ domain_get_vcpu_pin_info (CorralDriver *driver, CorralRpcClient *client, gconstp
     return TRUE;
 }
 
-/* --- how many --------------------------------------------------------------------------------- */
+/* --- how many --- */
 
 static gboolean
 domain_get_vcpus_flags (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,
@@ -141,7 +141,7 @@ domain_get_max_vcpus (CorralDriver *driver, CorralRpcClient *client, gconstpoint
     return TRUE;
 }
 
-/* --- pins ------------------------------------------------------------------------------------- */
+/* --- pins --- */
 
 static gboolean
 read_cpus (const void *map, guint size, CorralCpuset **ret_cpus, GError **error)

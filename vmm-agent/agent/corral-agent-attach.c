@@ -86,7 +86,7 @@ find_target (CorralAgent *agent, const CorralMemberDef *member, Target *ret_targ
     return TRUE;
 }
 
-/* --- attach ------------------------------------------------------------------------- */
+/* --- attach --- */
 
 /* Another active container that names the same member would claim it back at the VM's next start.
  */
@@ -183,7 +183,7 @@ corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef
     return TRUE;
 }
 
-/* --- detach ------------------------------------------------------------------------- */
+/* --- detach --- */
 
 /* CORRAL_ERROR_STATE when it is here by its source's word */
 static gboolean

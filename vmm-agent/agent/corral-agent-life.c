@@ -13,7 +13,7 @@
 
 static const guint8 no_uuid[CORRAL_UUID_BYTES];
 
-/* --- names, UUIDs, paths ------------------------------------------------------------ */
+/* --- names, UUIDs, paths --- */
 
 static void
 set_uuid_bits (guint8 *uuid, guint8 version)
@@ -130,7 +130,7 @@ prepare (CorralAgent *agent, const CorralDefinition *definition, CorralDefinitio
     return TRUE;
 }
 
-/* --- the kernel's side -------------------------------------------------------------- */
+/* --- the kernel's side --- */
 
 static gboolean
 wants_other_set (const CorralCpuset *wanted, const CorralCpuset *has)
@@ -191,7 +191,7 @@ take_kernel_tune (CorralAgent *agent, CorralDefinition *live)
         live->tune.burst_usec = tune.burst_usec;
 }
 
-/* --- active and inactive ------------------------------------------------------------ */
+/* --- active and inactive --- */
 
 void
 corral_agent_watch_entry (CorralAgent *agent, CorralAgentEntry *entry)
@@ -378,7 +378,7 @@ corral_agent_check (CorralAgent *agent, CorralAgentEntry *entry)
     }
 }
 
-/* --- start -------------------------------------------------------------------------- */
+/* --- start --- */
 
 /* The container gets its entry last: until it is active or defined, nobody must see it. */
 static gboolean
@@ -499,7 +499,7 @@ corral_agent_create (CorralAgent *agent, const CorralDefinition *definition,
     return TRUE;
 }
 
-/* --- define, undefine, destroy ------------------------------------------------------ */
+/* --- define, undefine, destroy --- */
 
 gboolean
 corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,

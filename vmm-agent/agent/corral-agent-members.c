@@ -10,7 +10,7 @@
 /* Groups come and go in bursts when VMs start; one look serves them all. */
 #define LOOK_DELAY_MS 20
 
-/* --- tables ------------------------------------------------------------------------- */
+/* --- tables --- */
 
 void
 corral_agent_vm_free (CorralAgentVm *vm)
@@ -160,7 +160,7 @@ corral_agent_relink (CorralAgent *agent)
     corral_agent_show_members (agent);
 }
 
-/* --- what the kernel says ----------------------------------------------------------- */
+/* --- what the kernel says --- */
 
 static void
 describe (const CorralVm *vm, CorralContainerVm *ret_vm)
@@ -317,7 +317,7 @@ sample_all (CorralAgent *agent, CorralAgentVm *vm)
         corral_agent_thread_sample (agent, g_ptr_array_index (vm->threads, i));
 }
 
-/* --- moves -------------------------------------------------------------------------- */
+/* --- moves --- */
 
 /* Puts vCPUs that are apart from their VM back where they were, after the VM was moved as a whole.
  */
@@ -498,7 +498,7 @@ is_on_record (CorralAgent *agent, const CorralVm *known)
     return FALSE;
 }
 
-/* --- the inventory's signals -------------------------------------------------------- */
+/* --- the inventory's signals --- */
 
 static void
 on_vm_removed (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *agent)
@@ -618,7 +618,7 @@ corral_agent_notice_threads (CorralAgent *agent, CorralAgentEntry *entry)
         corral_vm_inventory_refresh_threads (agent->inventory, g_ptr_array_index (names, i));
 }
 
-/* --- the container core's signals --------------------------------------------------- */
+/* --- the container core's signals --- */
 
 void
 corral_agent_group_changed (CorralAgent *agent, const char *group)
@@ -665,7 +665,7 @@ corral_agent_look_soon (CorralAgent *agent)
         agent->look = g_timeout_add (LOOK_DELAY_MS, on_look, agent);
 }
 
-/* --- for corral-agent-attach.c ------------------------------------------------------ */
+/* --- for corral-agent-attach.c --- */
 
 const CorralVm *
 corral_agent_find_vm (CorralAgent *agent, const char *name, CorralAgentVm **ret_vm, GError **error)

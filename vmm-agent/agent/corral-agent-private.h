@@ -80,7 +80,7 @@ struct _CorralAgent {
     guint look;         /* source of a look at all VMs, or 0 */
 };
 
-/* --- corral-agent.c ----------------------------------------------------------------- */
+/* --- corral-agent.c --- */
 
 /* CORRAL_ERROR_NOT_FOUND */
 CorralAgentEntry *corral_agent_find (CorralAgent *agent, const char *name, GError **error);
@@ -106,7 +106,7 @@ void corral_agent_emit_simple (CorralAgent *agent, CorralAgentEntry *entry, Corr
 /* Takes @problem and adds "cannot X: " in front when @what is not NULL. */
 void corral_agent_problem (CorralAgent *agent, GError *problem, const char *what);
 
-/* --- corral-agent-draft.c ----------------------------------------------------------- */
+/* --- corral-agent-draft.c --- */
 
 /* A change of definitions that is not in force yet: edit the copies, save the files, tell the
  * kernel, and then commit, or undo the files. A draft that is freed without commit changes nothing
@@ -130,7 +130,7 @@ void corral_agent_draft_commit (CorralAgent *agent, CorralAgentDraft *draft);
 void corral_agent_draft_clear (CorralAgentDraft *draft);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CorralAgentDraft, corral_agent_draft_clear)
 
-/* --- corral-agent-life.c ------------------------------------------------------------ */
+/* --- corral-agent-life.c --- */
 
 /* Gives an entry without UUID one; a file's is made from its name, so that it stays the same. */
 void corral_agent_uuid_from_name (const char *name, guint8 *uuid);
@@ -155,7 +155,7 @@ void corral_agent_deactivate (CorralAgent *agent, CorralAgentEntry *entry);
 /* Brings an entry in line with the kernel: hooked up to the core's watch. */
 void corral_agent_check (CorralAgent *agent, CorralAgentEntry *entry);
 void corral_agent_watch_entry (CorralAgent *agent, CorralAgentEntry *entry);
-/* --- corral-agent-tune.c ------------------------------------------------------------ */
+/* --- corral-agent-tune.c --- */
 
 #define CORRAL_AGENT_TUNE_DEFAULT                                                                  \
     {                                                                                              \
@@ -172,13 +172,13 @@ gboolean corral_agent_write_kernel_tune (CorralAgent *agent, const char *path,
                                          const CorralCpuTune *tune, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- corral-agent-start.c ----------------------------------------------------------- */
+/* --- corral-agent-start.c --- */
 
 gboolean corral_agent_read_definitions (CorralAgent *agent, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 void corral_agent_autostart (CorralAgent *agent);
 
-/* --- corral-agent-members.c --------------------------------------------------------- */
+/* --- corral-agent-members.c --- */
 
 void corral_agent_connect_inventory (CorralAgent *agent);
 /* @entry has become active: the running VMs that its members name, and nobody else's better, come
@@ -217,7 +217,7 @@ gboolean corral_agent_rejoin_vcpu (CorralAgent *agent, CorralAgentVm *vm, const 
                                    CorralAgentThread *thread, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- corral-agent-threads.c --------------------------------------------------------- */
+/* --- corral-agent-threads.c --- */
 
 /* @born_here: all its time was spent in its container; else counting starts now. A thread that is
  * on record from before our restart goes on where it was. */

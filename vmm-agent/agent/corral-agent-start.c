@@ -164,7 +164,7 @@ corral_agent_autostart (CorralAgent *agent)
         corral_agent_problem (agent, problem, NULL);
 }
 
-/* --- reload ------------------------------------------------------------------------- */
+/* --- reload --- */
 
 static gboolean
 is_same (const CorralDefinition *a, const CorralDefinition *b)

@@ -239,7 +239,7 @@ corral_agent_thread_move (CorralAgent *agent, CorralAgentThread *thread, CorralA
     thread->inner = inner;
 }
 
-/* --- for the driver ----------------------------------------------------------------- */
+/* --- for the driver --- */
 
 static gboolean
 is_within (const CorralAgentThread *thread, const CorralAgentEntry *entry)

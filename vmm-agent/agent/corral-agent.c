@@ -13,7 +13,7 @@ static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (CorralAgent, corral_agent, G_TYPE_OBJECT)
 
-/* --- the object --------------------------------------------------------------------- */
+/* --- the object --- */
 
 static void
 entry_free (CorralAgentEntry *entry)
@@ -166,7 +166,7 @@ corral_agent_inventory (CorralAgent *agent)
     return agent->inventory;
 }
 
-/* --- entries ------------------------------------------------------------------------ */
+/* --- entries --- */
 
 CorralAgentEntry *
 corral_agent_find (CorralAgent *agent, const char *name, GError **error)
@@ -319,7 +319,7 @@ corral_agent_inner (CorralAgent *agent, const char *path)
     return best;
 }
 
-/* --- signals ------------------------------------------------------------------------ */
+/* --- signals --- */
 
 void
 corral_agent_emit (CorralAgent *agent, const CorralEvent *event)

@@ -61,7 +61,7 @@ typedef enum {
     CORRAL_AFFECT_CONFIG = 1 << 1,
 } CorralAffect;
 
-/* --- life. Containers are named by their libvirt name. ------------------------------ */
+/* --- life. Containers are named by their libvirt name. --- */
 
 /* @affect as libvirt's calls mean it: 0 is CORRAL_AFFECT_LIVE for an active container and
  * CORRAL_AFFECT_CONFIG for an inactive one. LIVE of an inactive container and CONFIG of a transient
@@ -93,7 +93,7 @@ gboolean corral_agent_undefine (CorralAgent *agent, const char *name, GError **e
 gboolean corral_agent_set_autostart (CorralAgent *agent, const char *name, gboolean autostart,
                                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- members ------------------------------------------------------------------------ */
+/* --- members --- */
 
 gboolean corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef *member,
                               guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -125,7 +125,7 @@ guint corral_agent_count_vcpus (CorralAgent *agent, const char *name);
 gboolean corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index,
                                 const CorralCpuset *cpus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- cpuset, weight, cap, texts ----------------------------------------------------- */
+/* --- cpuset, weight, cap, texts --- */
 
 /* The container's own pCPUs. libvirt has no call for this that fits a container exactly, since a
  * define leaves the live values alone; the nearest is virDomainPinEmulator() and
@@ -157,7 +157,7 @@ gboolean corral_agent_set_text (CorralAgent *agent, const char *name, CorralText
                                 const char *uri, const char *prefix, const char *value,
                                 guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- usage -------------------------------------------------------------------------- */
+/* --- usage --- */
 
 /* corral_agent_list_vcpus() and corral_agent_get_usage() may give an answer that is up to 5 ms old,
  * but never one from before a member came, left or moved.
@@ -179,7 +179,7 @@ typedef struct {
 gboolean corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *ret_usage,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- events ------------------------------------------------------------------------- */
+/* --- events --- */
 
 typedef enum {
     CORRAL_EVENT_DEFINED,

@@ -55,8 +55,7 @@ v1_is_prepared (CorralContainerCore *core, CorralHierarchy *h, const char *dir)
            (is_filled (h, dir, "cpuset.cpus") && is_filled (h, dir, "cpuset.mems"));
 }
 
-/* --- cpuset: a child must stay within its parent at every moment -------------------------------
- */
+/* --- cpuset: a child must stay within its parent at every moment --- */
 
 typedef struct {
     char *dir;
@@ -171,8 +170,7 @@ v1_write_cpuset (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
            write_tree (core, h, dir, "cpuset.cpus", cpus, undo, error);
 }
 
-/* --- weight and cap ----------------------------------------------------------------------------
- */
+/* --- weight and cap --- */
 
 static gboolean
 read_number (CorralHierarchy *h, const char *dir, const char *file, gint64 *ret_value,

@@ -152,8 +152,7 @@ corral_container_list (CorralContainerCore *core, const char *path, GStrv *ret_c
     return TRUE;
 }
 
-/* --- create ------------------------------------------------------------------------------------
- */
+/* --- create --- */
 
 static gboolean
 make_dir (CorralContainerCore *core, const char *dir, CorralUndo *undo, GError **error)
@@ -206,8 +205,7 @@ corral_container_create (CorralContainerCore *core, const char *path, const Corr
     return TRUE;
 }
 
-/* --- destroy -----------------------------------------------------------------------------------
- */
+/* --- destroy --- */
 
 static gboolean
 is_populated (CorralHierarchy *h, const char *dir, guint depth)

@@ -44,8 +44,7 @@ mover_free (gpointer data)
     g_free (mover);
 }
 
-/* --- what is known of a thread before it moves -------------------------------------------------
- */
+/* --- what is known of a thread before it moves --- */
 
 /* By hierarchy; "" also where a hierarchy is not one of those in which VMs are moved. */
 static int
@@ -161,8 +160,7 @@ no_process (const CorralMove *move, int err, GError **error)
                            move->vm_name, (int) move->pid);
 }
 
-/* --- directories -------------------------------------------------------------------------------
- */
+/* --- directories --- */
 
 static gboolean
 ensure_dir (Run *run, const char *dir, gboolean *ret_made, CorralUndo *undo, GError **error)
@@ -218,8 +216,7 @@ ensure_role (Run *run, const Mover *mover, CorralUndo *undo, GError **error)
     return !made || pin_dir (run, dir, mover->pin, undo, error);
 }
 
-/* --- moving ------------------------------------------------------------------------------------
- */
+/* --- moving --- */
 
 static int
 write_number (CorralContainerCore *core, CorralHierarchy *h, const char *dir, const char *file,
@@ -307,8 +304,7 @@ settle_thread (Run *run, const Mover *mover, GError **error)
                                  error);
 }
 
-/* --- back again --------------------------------------------------------------------------------
- */
+/* --- back again --- */
 
 static int
 move_back_in (Run *run, guint i)
@@ -379,8 +375,7 @@ add_move_back (Run *run, CorralUndo *undo)
                      run->move->vm_name);
 }
 
-/* --- all of it ---------------------------------------------------------------------------------
- */
+/* --- all of it --- */
 
 static int
 learn_all (Run *run, gboolean newborn, gboolean *ret_found)

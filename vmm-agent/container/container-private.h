@@ -71,8 +71,7 @@ corral_backend_of (const CorralHierarchy *h)
 /* "dir/file", or "file" at the top. */
 char *corral_dir_file (const char *dir, const char *file);
 
-/* --- container-steps.c: single steps that can be undone ----------------------------------------
- */
+/* --- container-steps.c: single steps that can be undone --- */
 
 /* Writes @text to @dir/@file; undoing writes what it held before. */
 gboolean corral_step_write (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
@@ -88,8 +87,7 @@ gboolean corral_step_mkdir (CorralContainerCore *core, CorralHierarchy *h, const
 gboolean corral_step_rmdir (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
                             CorralUndo *undo, GError **error);
 
-/* --- container-life.c --------------------------------------------------------------------------
- */
+/* --- container-life.c --- */
 
 /* Whether @path, of directory @dir, must exist in @h for a container to be whole. */
 gboolean corral_container_belongs (CorralContainerCore *core, const CorralHierarchy *h,
@@ -102,8 +100,7 @@ void corral_container_drop_group (CorralContainerCore *core, const char *group);
 /* Whether a thread is in @dir or beneath it. */
 gboolean corral_dir_is_populated (CorralHierarchy *h, const char *dir);
 
-/* --- container-cpuset.c ------------------------------------------------------------------------
- */
+/* --- container-cpuset.c --- */
 
 int corral_cpuset_read_file (CorralHierarchy *h, const char *dir, const char *file,
                              CorralCpuset **ret_set);
@@ -132,8 +129,7 @@ int corral_proc_tasks (CorralContainerCore *core, pid_t pid, GArray **ret_tids);
 gboolean corral_devices_carry (CorralContainerCore *core, CorralHierarchy *h, const char *from,
                                const char *to, GError **error);
 
-/* --- container-usage.c, container-watch.c ------------------------------------------------------
- */
+/* --- container-usage.c, container-watch.c --- */
 
 void corral_usage_forget (CorralContainerCore *core, const char *dir);
 void corral_watch_free (CorralWatch *watch);

@@ -70,8 +70,7 @@ corral_container_add_thread (CorralContainerCore *core, const char *path, pid_t 
     return FALSE;
 }
 
-/* --- pinning -----------------------------------------------------------------------------------
- */
+/* --- pinning --- */
 
 static gboolean
 check_within_container (CorralContainerCore *core, const char *place, const CorralCpuset *cpus,

@@ -97,8 +97,7 @@ corral_proc_tasks (CorralContainerCore *core, pid_t pid, GArray **ret_tids)
     return 0;
 }
 
-/* --- affinities --------------------------------------------------------------------------------
- */
+/* --- affinities --- */
 
 static void
 before_free (gpointer data)

@@ -72,8 +72,7 @@ corral_watch_free (CorralWatch *watch)
     g_free (watch);
 }
 
-/* --- which directories are watched -------------------------------------------------------------
- */
+/* --- which directories are watched --- */
 
 static void
 drop_user (CorralWatch *watch, int number, Target *target)
@@ -212,8 +211,7 @@ dir_of_number (Target *target, int number)
     return NULL;
 }
 
-/* --- events ------------------------------------------------------------------------------------
- */
+/* --- events --- */
 
 static gboolean
 is_role (const char *name)

@@ -65,7 +65,7 @@ typedef enum {
     CORRAL_CONTAINER_WHOLE,
 } CorralContainerState;
 
-/* --- life ------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 /**
  * corral_container_create:
@@ -110,7 +110,7 @@ gboolean corral_container_get_id (CorralContainerCore *core, const char *path, i
 gboolean corral_container_list (CorralContainerCore *core, const char *path, GStrv *ret_children,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- settings --------------------------------------------------------------------------------- */
+/* --- settings --- */
 
 /* Sets both, with every descendant kept valid in between; NULL leaves that one as it is.
  * Threads below are checked: none may keep an affinity outside its new cpuset. */
@@ -142,7 +142,7 @@ gboolean corral_container_get_cap (CorralContainerCore *core, const char *path,
                                    CorralContainerCap *ret_cap, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- members ---------------------------------------------------------------------------------- */
+/* --- members --- */
 
 /* Moves all threads of @pid into a group of their own below @path; the group is made, and named, by
  * the core. For a VM whose threads need no telling apart; see corral_container_attach() otherwise.
@@ -251,7 +251,7 @@ gboolean corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_
                                       const CorralCpuset *cpus, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- usage ------------------------------------------------------------------------------------ */
+/* --- usage --- */
 
 /* Of @path and everything beneath it, including members that left or ended: the kernel's own
  * counter, so it never goes back while the container lives. It is v1's cpuacct where that is
@@ -277,7 +277,7 @@ gboolean corral_container_get_usage_percpu (CorralContainerCore *core, const cha
                                             GArray **ret_ns, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* --- watch ------------------------------------------------------------------------------------ */
+/* --- watch --- */
 
 /* Signal "changed" (const char *path, const char *what): the container @path, or the groups in it,
  * changed from outside or by us; @what is "appeared", "vanished" or "groups" (a group, or a vcpuN

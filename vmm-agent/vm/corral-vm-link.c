@@ -78,8 +78,7 @@ give_order (CorralVmLink *link, OrderType type, const char *name)
     g_async_queue_push (link->orders, order);
 }
 
-/* --- reports: from any thread to the main context -----------------------------------------------
- */
+/* --- reports: from any thread to the main context --- */
 
 static void
 posted_free (gpointer data)
@@ -126,8 +125,7 @@ post_simple (CorralVmLink *link, CorralVmLinkReportType type, const char *name, 
     post (link, type, name, text, CORRAL_VM_OTHER, FALSE);
 }
 
-/* --- libvirt's callbacks: in the default main context --------------------------------------------
- */
+/* --- libvirt's callbacks: in the default main context --- */
 
 static int
 on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event, int detail, void *data)
@@ -149,8 +147,7 @@ on_close (virConnectPtr connection, int reason, void *data)
     give_order (data, ORDER_CLOSED, NULL);
 }
 
-/* --- the thread ---------------------------------------------------------------------------------
- */
+/* --- the thread --- */
 
 typedef struct {
     virConnectPtr connection;

@@ -112,8 +112,7 @@ report (CorralVmQmp *qmp)
     set_read (qmp);
 }
 
-/* --- connecting ---------------------------------------------------------------------------------
- */
+/* --- connecting --- */
 
 static gboolean
 on_retry (gpointer data)
@@ -165,8 +164,7 @@ lose (CorralVmQmp *qmp)
     set_read (qmp);
 }
 
-/* --- sending ------------------------------------------------------------------------------------
- */
+/* --- sending --- */
 
 static void send_output (CorralVmQmp *qmp);
 
@@ -238,8 +236,7 @@ corral_vm_qmp_refresh (CorralVmQmp *qmp)
     ask (qmp, QUERY_IOTHREADS);
 }
 
-/* --- receiving ----------------------------------------------------------------------------------
- */
+/* --- receiving --- */
 
 static void
 on_event (CorralVmQmp *qmp, const char *event)
@@ -468,8 +465,7 @@ connect_to (CorralVmQmp *qmp)
                                    on_connected, qmp);
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static void
 on_directory (const char *file, gpointer data)

@@ -36,8 +36,7 @@ char *corral_vm_inventory_group_of (CorralVmInventory *inventory, pid_t pid);
 gboolean corral_vm_inventory_is_group_of_ours (const char *group);
 void corral_vm_inventory_metadata (CorralVmInventory *inventory, const char *name, const char *uri);
 
-/* --- the sources --------------------------------------------------------------------------------
- */
+/* --- the sources --- */
 
 typedef struct _CorralVmLibvirt CorralVmLibvirt;
 CorralVmLibvirt *corral_vm_libvirt_new (CorralVmInventory *inventory, CorralVmNotify *notify,

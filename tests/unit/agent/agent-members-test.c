@@ -451,7 +451,7 @@ test_fresh (Fixture *f, gconstpointer unused)
     g_assert_cmpuint (usage.vms, ==, 0);
 }
 
-/* --- usage -------------------------------------------------------------------------- */
+/* --- usage --- */
 
 static CorralAgentUsage
 usage_of (Fixture *f, const char *name)

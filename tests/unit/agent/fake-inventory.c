@@ -12,7 +12,7 @@
 
 #define DEADLINE_USEC (20 * G_USEC_PER_SEC)
 
-/* --- a process that stands for a VM ------------------------------------------------- */
+/* --- a process that stands for a VM --- */
 
 struct FakeVmShared {
     int wanted;
@@ -143,7 +143,7 @@ fake_vm_end (FakeVm *vm)
     g_free (vm);
 }
 
-/* --- the inventory ------------------------------------------------------------------ */
+/* --- the inventory --- */
 
 struct _CorralVmInventory {
     GObject parent_instance;

@@ -20,7 +20,7 @@
 
 typedef gboolean (*Change) (Fixture *f, FakeVm *vm, GError **error);
 
-/* --- the tracer --------------------------------------------------------------------- */
+/* --- the tracer --- */
 
 static gboolean
 writes (const struct __ptrace_syscall_info *info)
@@ -99,7 +99,7 @@ child_main (Fixture *f, FakeVm *vm, Change change)
     _exit (ok ? 0 : 1);
 }
 
-/* --- what must hold afterwards ------------------------------------------------------ */
+/* --- what must hold afterwards --- */
 
 static guint
 count_files (const char *folder)
@@ -198,7 +198,7 @@ test_kill (gconstpointer data)
     g_assert_cmpuint (step, >, 3);
 }
 
-/* --- the changes -------------------------------------------------------------------- */
+/* --- the changes --- */
 
 static void
 prepare_nothing (Fixture *f)

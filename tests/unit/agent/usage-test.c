@@ -149,7 +149,7 @@ test_invariants (void)
     g_rand_free (rand);
 }
 
-/* --- the file ----------------------------------------------------------------------- */
+/* --- the file --- */
 
 typedef struct {
     char *folder;

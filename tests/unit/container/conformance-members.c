@@ -8,8 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* --- members -----------------------------------------------------------------------------------
- */
+/* --- members --- */
 
 void
 test_process (gconstpointer kind)
@@ -519,8 +518,7 @@ test_thread (gconstpointer kind)
     assert_affinity (host, vm->tids[1], first);
 }
 
-/* --- usage -------------------------------------------------------------------------------------
- */
+/* --- usage --- */
 
 static guint64
 usage_of (Host *host, const char *path)

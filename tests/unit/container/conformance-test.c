@@ -6,8 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static void
 test_life (gconstpointer kind)
@@ -90,8 +89,7 @@ test_partial (gconstpointer kind)
     g_assert_true (corral_container_destroy (host->core, a, NULL));
 }
 
-/* --- settings ----------------------------------------------------------------------------------
- */
+/* --- settings --- */
 
 static void
 test_cpuset (gconstpointer kind)
@@ -256,8 +254,7 @@ test_cap (gconstpointer kind)
         must_cap (host, b, 60000, 100000, 0);
 }
 
-/* --- names -------------------------------------------------------------------------------------
- */
+/* --- names --- */
 
 static void
 test_names (gconstpointer kind)

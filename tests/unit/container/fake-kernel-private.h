@@ -32,8 +32,7 @@ struct _FakeKernel {
     guint deaf;
 };
 
-/* --- fake-tree.c: the files of a hierarchy; directories are relative to its top ------------------
- */
+/* --- fake-tree.c: the files of a hierarchy; directories are relative to its top --- */
 
 char *fake_file_path (const Tree *tree, const char *dir, const char *file);
 void fake_put (const Tree *tree, const char *dir, const char *file, const char *text);
@@ -48,8 +47,7 @@ gboolean fake_word_in (const char *words, const char *separator, const char *wor
 void fake_clear (const Tree *tree, const char *dir);
 void fake_fill (const Tree *tree, const char *dir);
 
-/* --- fake-kernel.c: what follows from them -----------------------------------------------------
- */
+/* --- fake-kernel.c: what follows from them --- */
 
 const char *fake_place (const Thread *thread, const Tree *tree);
 Tree *fake_tree_with (FakeKernel *k, const char *controller);
@@ -58,8 +56,7 @@ CorralCpuset *fake_granted (const Tree *tree, const char *dir);
 void fake_apply_user (Thread *thread, const CorralCpuset *allowed);
 void fake_refresh (FakeKernel *k, gboolean cpuset_written);
 
-/* --- fake-rules.c ------------------------------------------------------------------------------
- */
+/* --- fake-rules.c --- */
 
 Thread *fake_find_thread (FakeKernel *k, pid_t tid);
 int fake_do_affinity (FakeKernel *k, pid_t tid, const char *list);

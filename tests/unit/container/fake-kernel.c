@@ -6,8 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- what follows from the state ---------------------------------------------------------------
- */
+/* --- what follows from the state --- */
 
 const char *
 fake_place (const Thread *thread, const Tree *tree)
@@ -176,8 +175,7 @@ fake_refresh (FakeKernel *k, gboolean cpuset_written)
     }
 }
 
-/* --- processes ---------------------------------------------------------------------------------
- */
+/* --- processes --- */
 
 static void
 thread_free (gpointer data)
@@ -336,8 +334,7 @@ fake_kernel_burn (FakeKernel *k, pid_t tid, guint64 usec)
     }
 }
 
-/* --- the host ----------------------------------------------------------------------------------
- */
+/* --- the host --- */
 
 static void
 add_tree (FakeKernel *k, GString *mounts, const char *name, int version, const char *controllers)

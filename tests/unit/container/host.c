@@ -18,8 +18,7 @@
 
 const char *const host_names[N_HOSTS] = { "kernel", "fixture-v2", "fixture-v1", "fixture-hybrid" };
 
-/* --- the child of a real host: it may only use what is safe after fork() ------------------------
- */
+/* --- the child of a real host: it may only use what is safe after fork() --- */
 
 static pthread_mutex_t child_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t child_wake = PTHREAD_COND_INITIALIZER;
@@ -172,8 +171,7 @@ spawn_real (Vm *vm)
     }
 }
 
-/* --- the host ----------------------------------------------------------------------------------
- */
+/* --- the host --- */
 
 static int
 on_step (const CorralIoCall *call, gpointer data)
@@ -343,8 +341,7 @@ host_dir (Host *host, const char *name)
     return dir;
 }
 
-/* --- VMs ---------------------------------------------------------------------------------------
- */
+/* --- VMs --- */
 
 Vm *
 host_spawn (Host *host, int n)

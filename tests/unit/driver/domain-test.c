@@ -2,7 +2,7 @@
 /* Containers as domains: lists, look-up, life, texts and members. */
 #include "tests/unit/driver/driver-fixture.h"
 
-/* --- lists ------------------------------------------------------------------------------------ */
+/* --- lists --- */
 
 static void
 assert_listed (Fixture *fixture, guint flags, const char *expected)
@@ -107,7 +107,7 @@ test_lookup (Fixture *fixture, gconstpointer data)
                     "'abababab-abab-abab-abab-abababababab' (prod)");
 }
 
-/* --- what it is ------------------------------------------------------------------------------- */
+/* --- what it is --- */
 
 static void
 test_info (Fixture *fixture, gconstpointer data)
@@ -187,7 +187,7 @@ test_dump (Fixture *fixture, gconstpointer data)
                     "unsupported flags (0x200)");
 }
 
-/* --- life ------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void
 test_states (Fixture *fixture, gconstpointer data)
@@ -268,7 +268,7 @@ test_agent_refuses (Fixture *fixture, gconstpointer data)
     }
 }
 
-/* --- members ---------------------------------------------------------------------------------- */
+/* --- members --- */
 
 static void
 test_members (Fixture *fixture, gconstpointer data)
@@ -311,7 +311,7 @@ test_members (Fixture *fixture, gconstpointer data)
                     "XML error: ");
 }
 
-/* --- texts ------------------------------------------------------------------------------------ */
+/* --- texts --- */
 
 static int
 set_text (Fixture *fixture, int type, const char *value, const char *uri, guint flags)

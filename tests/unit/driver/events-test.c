@@ -191,7 +191,7 @@ test_gone (Fixture *fixture, gconstpointer data)
     emit (fixture, CORRAL_EVENT_STOPPED, &fixture->prod, NULL);
 }
 
-/* --- what each kind carries ------------------------------------------------------------------- */
+/* --- what each kind carries --- */
 
 static void
 test_tunable (Fixture *fixture, gconstpointer data)

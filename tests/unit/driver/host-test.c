@@ -178,7 +178,7 @@ test_memory (Fixture *fixture, gconstpointer data)
     g_assert_cmpuint (corral_driver_host_resident_kib (fixture->host, 8), ==, 0);
 }
 
-/* --- documents -------------------------------------------------------------------------------- */
+/* --- documents --- */
 
 static char *
 evaluate (const char *xml, const char *path)

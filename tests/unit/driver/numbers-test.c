@@ -2,7 +2,7 @@
 /* vCPUs, pins, weight and cap, statistics, and facts about the host. */
 #include "tests/unit/driver/driver-fixture.h"
 
-/* --- vCPUs ------------------------------------------------------------------------------------ */
+/* --- vCPUs --- */
 
 static void
 test_vcpus (Fixture *fixture, gconstpointer data)
@@ -138,7 +138,7 @@ test_cpuset (Fixture *fixture, gconstpointer data)
                     "Empty cpu list");
 }
 
-/* --- weight and cap --------------------------------------------------------------------------- */
+/* --- weight and cap --- */
 
 /* One parameter, by name, as an llong. */
 static int
@@ -266,7 +266,7 @@ test_tune_room (Fixture *fixture, gconstpointer data)
     wire_free (CORRAL_PROC_DOMAIN_GET_SCHEDULER_TYPE, &type);
 }
 
-/* --- cpu-stats -------------------------------------------------------------------------------- */
+/* --- cpu-stats --- */
 
 static guint
 present_cpus (Fixture *fixture)
@@ -331,7 +331,7 @@ test_cpu_stats (Fixture *fixture, gconstpointer data)
                     VIR_ERR_OPERATION_INVALID, "domain is not running");
 }
 
-/* --- domstats --------------------------------------------------------------------------------- */
+/* --- domstats --- */
 
 static guint64
 number (const CorralWireStatsRecord *record, const char *name)
@@ -434,7 +434,7 @@ test_stats_chosen (Fixture *fixture, gconstpointer data)
                     VIR_ERR_INVALID_ARG, "unsupported flags");
 }
 
-/* --- the host --------------------------------------------------------------------------------- */
+/* --- the host --- */
 
 static void
 test_node (Fixture *fixture, gconstpointer data)

@@ -161,7 +161,7 @@ scripted_agent_describe (CorralAgent *agent)
     return g_string_free (text, FALSE);
 }
 
-/* --- containers ------------------------------------------------------------------------------- */
+/* --- containers --- */
 
 CorralContainerCore *
 corral_agent_core (CorralAgent *agent)
@@ -328,7 +328,7 @@ corral_agent_set_autostart (CorralAgent *agent, const char *name, gboolean autos
     return TRUE;
 }
 
-/* --- members ---------------------------------------------------------------------------------- */
+/* --- members --- */
 
 static gboolean
 find_member (const GPtrArray *members, const CorralMemberDef *member, guint *ret_index)
@@ -463,7 +463,7 @@ corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index, const 
     return TRUE;
 }
 
-/* --- settings --------------------------------------------------------------------------------- */
+/* --- settings --- */
 
 gboolean
 corral_agent_set_cpuset (CorralAgent *agent, const char *name, const CorralCpuset *cpus,
@@ -550,7 +550,7 @@ corral_agent_set_text (CorralAgent *agent, const char *name, CorralText what, co
             set_text (entry->shown.config, what, uri, prefix, value, error));
 }
 
-/* --- usage ------------------------------------------------------------------------------------ */
+/* --- usage --- */
 
 gboolean
 corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *ret_usage,
@@ -572,7 +572,7 @@ corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *
     return TRUE;
 }
 
-/* --- what the driver asks the container core for ---------------------------------------------- */
+/* --- what the driver asks the container core for --- */
 
 gboolean
 corral_container_core_host_cpus (CorralContainerCore *core, CorralCpuset **ret_cpus,

@@ -12,7 +12,7 @@ char *folder, *top;
 const char *hook;
 CorralCpuset *host_cpus, *host_mems;
 
-/* --- running the hook ----------------------------------------------------------------------- */
+/* --- running the hook --- */
 
 void
 fixture_put_file (const char *name, const char *text, gssize length)
@@ -117,7 +117,7 @@ fixture_assert_holds (const char *text, const char *part)
         g_error ("\"%s\" is not in: %s", part, text);
 }
 
-/* --- containers ----------------------------------------------------------------------------- */
+/* --- containers --- */
 
 /* A definition NAME.xml in @where, of the container TOP/PATH. */
 void

@@ -57,7 +57,8 @@ test_vcpus (void)
     g_autoptr (JsonNode) message = parse (
         "{\"return\": ["
         "{\"thread-id\": 101, \"props\": {\"core-id\": 0, \"thread-id\": 0, \"socket-id\": 1},"
-        " \"qom-path\": \"/machine/unattached/device[0]\", \"target\": \"x86_64\", \"cpu-index\": 3},"
+        " \"qom-path\": \"/machine/unattached/device[0]\", \"target\": \"x86_64\","
+        " \"cpu-index\": 3},"
         "{\"props\": {\"thread-id\": 7}, \"cpu-index\": 1},"
         "{\"thread-id\": 0, \"cpu-index\": 2},"
         "{\"thread-id\": -5, \"cpu-index\": 2},"
