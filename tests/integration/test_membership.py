@@ -34,6 +34,11 @@ class World:
     def tidy(self):
         self.session.kill_guests()
 
+    def start_prod(self):
+        """The first tests want it not to be there; for the others, each of which may run alone."""
+        if not self.prod.is_active():
+            self.prod.start()
+
     def explain(self):
         return self.session.explain()
 
@@ -163,6 +168,7 @@ def a_vm_without_a_partition_starts_as_ever(world):
 
 @suite.test
 def attach_and_detach_move_a_running_vm(world):
+    world.start_prod()
     watch = Watch(world.corrald.uri)
     guest = world.guest('moves', vcpus=2, iothreads=1, load=0.1).start()
     everywhere = [t.affinity() for t in guest.vcpu_threads()]
@@ -247,6 +253,7 @@ def the_pcpus_of_a_container_change_under_its_vms(world):
 
 @suite.test
 def what_cannot_be_attached_or_detached_is_refused(world):
+    world.start_prod()
     guest = world.guest('stays', world.dev).start()
     world.dev.wait_has(vms=1)
     for container, action, member, reason in (
@@ -274,6 +281,7 @@ def a_container_with_a_vm_in_it_is_not_destroyed(world):
 
 @suite.test
 def one_vcpu_goes_where_the_kernel_lets_it(world):
+    world.start_prod()
     guest = world.guest('split', world.dev, vcpus=2).start()
     world.dev.wait_has(vms=1, vcpus=2)
     thread = guest.vcpu_threads()[1]
