@@ -90,7 +90,7 @@ class Merge:
             print(text if text.startswith('#') else '# ' + text, flush=True)
         return None
 
-    def program(self, label, argv, timeout=600):
+    def program(self, label, argv, timeout=1000):
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors='replace', start_new_session=True) as process:
             signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
