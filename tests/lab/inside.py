@@ -36,7 +36,7 @@ SUITES = {
     ],
     'agent': [
         unit('agent/agent-life'),
-        # Without upper bounds on CPU time: time that the emulator is held up counts for whoever ran.
+        # No upper bounds on CPU time: what the emulator is held up counts for whoever ran.
         unit('agent/agent-members', '-s', '/members/usage'),
         unit('agent/kill'),
         unit('driver/driver-host'),
@@ -45,7 +45,7 @@ SUITES = {
         unit('hooks/hook-input'),
     ],
     'membership': [integration('membership')],
-    # Not what takes a host with time to give: the load that was asked for, and a cap that is reached.
+    # Not what takes a host with time to give: a load that was asked for, and a cap that is hit.
     'usage': [integration('usage', 'usage_is_the_sum_over_the_threads',
                           'a_parents_usage_is_its_own_and_its_childrens', 'the_split_adds_up',
                           'every_client_call_tells_the_same', 'usage_of_each_pcpu_adds_up',
