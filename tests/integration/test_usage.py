@@ -153,7 +153,9 @@ def usage_of_each_pcpu_adds_up(world):
     second = look()
     used, least, most = second[1] - first[1], second[0] - first[2], second[2] - first[0]
     diag(f'{used / 1e6:.1f} ms on all pCPUs; {least / 1e6:.1f} to {most / 1e6:.1f} in total')
-    assert least * 0.99 <= used <= most * 1.01 and first[1] <= first[2]
+    assert least * 0.99 <= used <= most * 1.01
+    # a total may be 5 ms old: corrald answers the same question from memory for that long
+    assert first[1] <= first[2] + 3 * 5e6
 
 
 class Monotonic:
