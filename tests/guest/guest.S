@@ -11,7 +11,7 @@
 #include "mailbox.h"
 
 #define PERIOD_NS 10000000
-#define SPIN_TURNS 400      /* turns of the inner loop between two readings of the clock */
+#define SPIN_TURNS 100      /* turns of the inner loop between two readings of the clock */
 #define LOOK_EVERY 8        /* periods between two looks for vCPUs that came or go */
 
 #define APIC 0xfee00000
@@ -201,7 +201,7 @@ measure_clock:
         divl    %ecx
         movl    %eax, MAILBOX_BASE + HEADER_PERIOD_TSC
         xorl    %edx, %edx
-        movl    $100, %ecx              /* 100 us */
+        movl    $33, %ecx               /* 300 us: some turns of the loop even where it is slow */
         divl    %ecx
         movl    %eax, MAILBOX_BASE + HEADER_KEEP_TSC
         ret

@@ -28,6 +28,10 @@ class World:
         self.inner = self.guest('inner', self.child, vcpus=1, max_vcpus=3, load=0.2).start()
         self.parent.wait_has(vms=2, vcpus=3)
         self.child.wait_has(vms=1, vcpus=1)
+        self.connect()
+
+    def connect(self):
+        """Anew, after corrald was restarted."""
         self.connection = libvirt.open(self.corrald.uri)
 
     def guest(self, name, container, **options):
@@ -216,37 +220,39 @@ def no_counter_ever_goes_back(world):
     assert world.child.stats()['cpu.time'] >= least * 0.5
 
 
-@suite.test(needs='no_counter_ever_goes_back')
+@suite.test
 def the_time_of_a_vm_that_ended_is_kept(world):
-    world.connection = libvirt.open(world.corrald.uri)
-    guest = world.guest('ends', world.child, load=0.3).start()
-    world.child.wait_has(vms=1)
-    base = world.total(world.child) - guest.run_ns()
+    world.connect()
+    box = Container(world.corrald, 'kept').start()
+    guest = world.guest('ends', box, load=0.3).start()
+    box.wait_has(vms=1)
+    base = world.total(box) - guest.run_ns()
     settle([guest], 1)
     used, since = guest.run_ns(), time.monotonic()
     guest.destroy()
     more = (time.monotonic() - since) * 1e9
-    world.child.wait_has(vms=0)
-    kept = world.total(world.child) - base
+    box.wait_has(vms=0)
+    kept = world.total(box) - base
     diag(f'used {used / 1e6:.1f} ms when last seen, kept {kept / 1e6:.1f} ms')
     # It runs on until it is told to end, and works a little on its way out.
-    assert used * 0.99 <= kept <= used + more + 100e6
+    assert used * 0.98 <= kept <= used + more + 100e6
 
 
 @suite.test
 def a_cap_of_40_percent_is_a_cap_of_40_percent(world):
-    guest = world.guest('capped', world.child, vcpus=2).start()
-    world.child.wait_has(vms=1)
-    world.child.virsh('schedinfo', world.child.name, '--live', '--set', 'global_period=100000',
-                      'global_quota=40000')
-    before = world.child.stats()
+    box = Container(world.corrald, 'capped').start()
+    guest = world.guest('capped', box, vcpus=2).start()
+    box.wait_has(vms=1)
+    box.virsh('schedinfo', box.name, '--live', '--set', 'global_period=100000',
+              'global_quota=40000')
+    before = box.stats()
     guest.set_load(1.0)
     since, used = time.monotonic(), guest.run_ns()
     until(lambda: time.monotonic() - since > 5, 'five seconds to pass')
     load = (guest.run_ns() - used) / 1e9 / (time.monotonic() - since)
-    after = world.child.stats()
+    after = box.stats()
     guest.set_load(0.0)
-    world.child.virsh('schedinfo', world.child.name, '--live', '--set', 'global_quota=-1')
+    box.virsh('schedinfo', box.name, '--live', '--set', 'global_quota=-1')
     guest.destroy()
     periods, throttled = (after[f'corral.nr_{n}'] - before[f'corral.nr_{n}']
                           for n in ('periods', 'throttled'))
