@@ -105,7 +105,7 @@ def load_of(world, guest, container):
 
 @suite.test
 def usage_is_the_load_that_was_asked_for(world):
-    """20 % more load is 20 % more usage, whatever QEMU's own timers and wake-ups cost here. Where the
+    """20 % more load is 20 % more usage, whatever QEMU's own timers and wake-ups cost. Where the
     host is a guest itself, what is taken from it counts as usage, too."""
     world.inner.set_load(0.0)
     idle, _ = load_of(world, world.inner, world.child)
