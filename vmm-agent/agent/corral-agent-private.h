@@ -37,6 +37,14 @@ struct CorralAgentEntry {
     guint rechecks_left;      /* looks to come before we see to it */
 };
 
+/* What /proc/PID/task/TID/stat and schedstat say of a thread now */
+typedef struct {
+    CorralUsageCounters counters;
+    guint64 start_time;
+    gboolean running;
+    int last_cpu;
+} CorralAgentThreadState;
+
 /* A vCPU thread */
 typedef struct {
     int vcpu;
@@ -46,6 +54,8 @@ typedef struct {
     gboolean apart;          /* in another container than the rest of its VM */
     int stat_fd;             /* /proc/PID/task/TID/stat and schedstat, or -1 when it is gone */
     int schedstat_fd;
+    char seen_schedstat[96]; /* its text, and the state read then; "": nothing read yet */
+    CorralAgentThreadState seen;
     CorralUsageSlot slot;
     CorralUsageThread spare;
 } CorralAgentThread;

@@ -12,14 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What /proc/PID/task/TID/stat and schedstat say of a thread now */
-typedef struct {
-    CorralUsageCounters counters;
-    guint64 start_time;
-    gboolean running;
-    int last_cpu;
-} ThreadState;
-
 static int
 open_file (CorralAgent *agent, pid_t pid, pid_t tid, const char *file)
 {
@@ -53,7 +45,7 @@ ticks_to_ns (guint64 ticks)
 /* proc(5), stat: the name in field 2 may hold anything, so fields are counted after its last ')'.
  */
 static gboolean
-parse_stat (const char *text, ThreadState *state, guint64 *ret_run_ticks)
+parse_stat (const char *text, CorralAgentThreadState *state, guint64 *ret_run_ticks)
 {
     const char *at = strrchr (text, ')');
     guint64 utime = 0, stime = 0;
@@ -80,25 +72,36 @@ parse_stat (const char *text, ThreadState *state, guint64 *ret_run_ticks)
     return TRUE;
 }
 
-/* Kernels without CONFIG_SCHED_INFO have no schedstat; then run time is as coarse as stat's. */
+/* A thread whose schedstat has not changed has not run, so its stat has not changed either: that is
+ * by far the more costly file, and most vCPUs sleep. schedstat comes first; a change between the
+ * two shows the next time. Kernels without CONFIG_SCHED_INFO have no schedstat; then run time is as
+ * coarse as stat's. */
 static gboolean
-read_state (const CorralAgentThread *thread, ThreadState *ret_state)
+read_state (CorralAgentThread *thread, CorralAgentThreadState *ret_state)
 {
-    ThreadState state = { { 0 } };
+    CorralAgentThreadState state = { { 0 } };
+    char schedstat[sizeof thread->seen_schedstat] = "";
     char text[1024];
     guint64 run_ticks;
     char *end;
 
+    if (thread->schedstat_fd >= 0 &&
+        !read_again (thread->schedstat_fd, schedstat, sizeof schedstat))
+        return FALSE;
+    if (thread->seen_schedstat[0] != '\0' && strcmp (schedstat, thread->seen_schedstat) == 0) {
+        *ret_state = thread->seen;
+        return TRUE;
+    }
     if (!read_again (thread->stat_fd, text, sizeof text) || !parse_stat (text, &state, &run_ticks))
         return FALSE;
     if (thread->schedstat_fd < 0) {
         state.counters.run_ns = ticks_to_ns (run_ticks);
     } else {
-        if (!read_again (thread->schedstat_fd, text, sizeof text))
-            return FALSE;
-        state.counters.run_ns = g_ascii_strtoull (text, &end, 10);
+        state.counters.run_ns = g_ascii_strtoull (schedstat, &end, 10);
         state.counters.wait_ns = g_ascii_strtoull (end, NULL, 10);
     }
+    memcpy (thread->seen_schedstat, schedstat, sizeof schedstat);
+    thread->seen = state;
     *ret_state = state;
     return TRUE;
 }
@@ -130,7 +133,7 @@ corral_agent_process_run_ns (CorralAgent *agent, pid_t pid)
 
     while (tasks != NULL && (entry = readdir (tasks)) != NULL) {
         CorralAgentThread thread = { .tid = (pid_t) atoi (entry->d_name) };
-        ThreadState state;
+        CorralAgentThreadState state;
 
         if (thread.tid <= 0)
             continue;
@@ -160,7 +163,7 @@ corral_agent_thread_new (CorralAgent *agent, pid_t pid, const CorralThread *know
                          gboolean born_here)
 {
     CorralAgentThread *thread = g_new0 (CorralAgentThread, 1);
-    ThreadState state = { { 0 } };
+    CorralAgentThreadState state = { { 0 } };
     GError *problem = NULL;
     gboolean found;
 
@@ -185,7 +188,7 @@ gboolean
 corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid)
 {
     int fd = open_file (agent, pid, tid, "stat");
-    ThreadState state = { { 0 } };
+    CorralAgentThreadState state = { { 0 } };
     char text[1024];
     guint64 run_ticks;
     gboolean ok = read_again (fd, text, sizeof text) && parse_stat (text, &state, &run_ticks);
@@ -214,7 +217,7 @@ corral_agent_thread_forget (CorralAgent *agent, CorralAgentThread *thread)
 }
 
 static void
-account_for (CorralAgent *agent, CorralAgentThread *thread, const ThreadState *state)
+account_for (CorralAgent *agent, CorralAgentThread *thread, const CorralAgentThreadState *state)
 {
     CorralUsageDelta delta =
         corral_usage_thread_sample (sample_of (agent, thread), &state->counters);
@@ -226,7 +229,7 @@ account_for (CorralAgent *agent, CorralAgentThread *thread, const ThreadState *s
 void
 corral_agent_thread_sample (CorralAgent *agent, CorralAgentThread *thread)
 {
-    ThreadState state;
+    CorralAgentThreadState state;
 
     if (read_state (thread, &state))
         account_for (agent, thread, &state);
@@ -333,7 +336,7 @@ is_fresh (CorralAgent *agent, CorralAgentEntry *entry, const gint64 *time)
 static void
 read_vcpu (CorralAgent *agent, const Vcpu *at, CorralAgentVcpu *vcpu)
 {
-    ThreadState state;
+    CorralAgentThreadState state;
 
     *vcpu = (CorralAgentVcpu){ .vm_name = at->vm->name,
                                .vcpu = at->thread->vcpu,
