@@ -137,8 +137,10 @@ class Demo:
             self.claim(least * 0.99 <= usage <= most * 1.01 + 0.0005,
                        f'{box} used {usage:.4f} cores; its threads {least:.4f} to {most:.4f}, by '
                        f'/proc')
-            # What QEMU itself costs is known only where the guests are not held up.
-            limit = busy * 1.2 + 0.04 * len(names) if had > 0.95 else usage
+            # What QEMU itself costs is known only where the guests are not held up, and not where the
+            # host's own CPUs are emulated (tests/lab sets LAB), which makes QEMU many times dearer.
+            known = had > 0.95 and 'LAB' not in os.environ
+            limit = busy * 1.2 + 0.04 * len(names) if known else usage
             self.claim(busy * 0.98 <= usage <= limit,
                        f'its guests were told to use {wanted:.2f} and counted {busy:.4f}; the rest '
                        f'is QEMU\'s own work')
