@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Drafts: a change is made to copies of a container's live and persistent values first, and only
+ * then saved and told to the kernel, so that a refused one leaves nothing behind. */
 #include "vmm-agent/agent/corral-agent-private.h"
 
 #include "common/corral-error.h"

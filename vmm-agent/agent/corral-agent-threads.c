@@ -21,6 +21,22 @@ open_file (CorralAgent *agent, pid_t pid, pid_t tid, const char *file)
     return openat (agent->proc_fd, path, O_RDONLY | O_CLOEXEC);
 }
 
+static void
+open_files (CorralAgent *agent, pid_t pid, CorralAgentThread *thread)
+{
+    thread->stat_fd = open_file (agent, pid, thread->tid, "stat");
+    thread->schedstat_fd = open_file (agent, pid, thread->tid, "schedstat");
+}
+
+static void
+close_files (const CorralAgentThread *thread)
+{
+    if (thread->stat_fd >= 0)
+        close (thread->stat_fd);
+    if (thread->schedstat_fd >= 0)
+        close (thread->schedstat_fd);
+}
+
 static gboolean
 read_again (int fd, char *text, gsize size)
 {
@@ -137,14 +153,10 @@ corral_agent_process_run_ns (CorralAgent *agent, pid_t pid)
 
         if (thread.tid <= 0)
             continue;
-        thread.stat_fd = open_file (agent, pid, thread.tid, "stat");
-        thread.schedstat_fd = open_file (agent, pid, thread.tid, "schedstat");
+        open_files (agent, pid, &thread);
         if (read_state (&thread, &state))
             run_ns += state.counters.run_ns;
-        if (thread.stat_fd >= 0)
-            close (thread.stat_fd);
-        if (thread.schedstat_fd >= 0)
-            close (thread.schedstat_fd);
+        close_files (&thread);
     }
     if (tasks != NULL)
         closedir (tasks);
@@ -170,8 +182,7 @@ corral_agent_thread_new (CorralAgent *agent, pid_t pid, const CorralThread *know
     thread->vcpu = known->index;
     thread->tid = known->tid;
     thread->slot = CORRAL_USAGE_NO_SLOT;
-    thread->stat_fd = open_file (agent, pid, known->tid, "stat");
-    thread->schedstat_fd = open_file (agent, pid, known->tid, "schedstat");
+    open_files (agent, pid, thread);
     if (!read_state (thread, &state))
         return thread;
     if (born_here)
@@ -201,10 +212,7 @@ corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid)
 void
 corral_agent_thread_free (CorralAgentThread *thread)
 {
-    if (thread->stat_fd >= 0)
-        close (thread->stat_fd);
-    if (thread->schedstat_fd >= 0)
-        close (thread->schedstat_fd);
+    close_files (thread);
     g_free (thread->path);
     g_free (thread);
 }
