@@ -133,6 +133,8 @@ static const Case cases[] = {
     { "create", create, destroy_new },
     { "destroy", destroy, create_b },
     { "attach", attach, restore },
+    /* It begins, and is each time again, away in b. */
+    { "restore", restore, attach },
     { "add-process", add_process, restore },
     { "add-thread", add_thread, attach_home },
     { "set-cpuset", set_cpuset, set_cpuset_back },
