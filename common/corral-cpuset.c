@@ -3,10 +3,10 @@
 
 #include "common/corral-error.h"
 
-/* hwloc reads an unbounded range ("3-") and stops at the first stray character; a list from outside
- * must be neither, so the characters and numbers are looked at before hwloc gets them. */
+/* Not hwloc's own reader: that takes an unbounded range ("3-"), stops at the first stray character,
+ * and reads "010" as octal and "08-8" as all CPUs there can be. Leading zeros are decimal here. */
 static gboolean
-list_is_bounded (const char *list)
+read_list (const char *list, CorralCpuset *set)
 {
     const char *at = list;
 
@@ -22,7 +22,8 @@ list_is_bounded (const char *list)
                 return FALSE;
             last = g_ascii_strtoull (end + 1, &end, 10);
         }
-        if (first > last || last > CORRAL_CPUSET_MAX)
+        if (first > last || last > CORRAL_CPUSET_MAX ||
+            hwloc_bitmap_set_range (set, (guint) first, (int) last) < 0)
             return FALSE;
         if (*end == ',' && end[1] != '\0')
             end++;
@@ -39,8 +40,7 @@ corral_cpuset_parse (const char *list, CorralCpuset **ret_set, GError **error)
     g_autofree char *stripped = g_strstrip (g_strdup (list));
     g_autoptr (CorralCpuset) set = hwloc_bitmap_alloc ();
 
-    if (!list_is_bounded (stripped) ||
-        (*stripped != '\0' && hwloc_bitmap_list_sscanf (set, stripped) < 0)) {
+    if (!read_list (stripped, set)) {
         g_autofree char *shown = g_utf8_make_valid (stripped, MIN (strlen (stripped), 80));
 
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
