@@ -92,6 +92,80 @@ corral_container_of_thread (CorralContainerCore *core, pid_t pid, pid_t tid, cha
     return TRUE;
 }
 
+static gboolean
+is_in_own_group (const char *dir)
+{
+    g_autofree char *group = NULL;
+    g_autofree char *path = corral_container_dir_to_path (dir, &group);
+    const char *name = group != NULL ? strrchr (group, '/') : NULL;
+
+    return name != NULL && corral_container_is_own_group (name + 1);
+}
+
+/* Whether @dir belongs to another thread of the group than the one of @role_dir. */
+static gboolean
+is_role_of_another (const char *dir, const char *group, const char *role_dir)
+{
+    g_autofree char *parent = corral_container_dir_parent (dir);
+    const char *name = strrchr (dir, '/');
+    CorralThreadRole role;
+    int index;
+
+    return group != NULL && name != NULL && g_str_equal (parent, group) &&
+           corral_container_role_parse (name + 1, &role, &index) &&
+           !g_str_equal (name + 1, role_dir);
+}
+
+static gboolean
+thread_is_torn (CorralContainerCore *core, pid_t pid, pid_t tid, const char *group,
+                const char *role_dir, char **ret_other)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *dir = NULL;
+    gboolean torn;
+
+    if (corral_proc_cgroups (core, pid, tid, &text) != 0)
+        return FALSE;
+    dir = corral_proc_dir (core->main, text);
+    if (dir == NULL)
+        return FALSE;
+    torn = is_role_of_another (dir, group, role_dir);
+    for (guint i = 0; i < core->hierarchies->len; i++) {
+        const CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
+        g_autofree char *other = h->members ? corral_proc_dir (h, text) : NULL;
+
+        if (other == NULL || g_str_equal (other, dir))
+            continue;
+        if (!is_in_own_group (other) && !is_in_own_group (dir) &&
+            (group == NULL || !corral_container_dir_within (other, group)))
+            continue;
+        torn = TRUE;
+        if (*ret_other == NULL)
+            *ret_other = corral_container_dir_to_path (other, NULL);
+    }
+    return torn;
+}
+
+gboolean
+corral_container_is_torn (CorralContainerCore *core, const CorralContainerVm *vm, char **ret_other)
+{
+    g_autofree char *path = NULL;
+    g_autofree char *group = NULL;
+    gboolean torn;
+
+    *ret_other = NULL;
+    if (!corral_container_of_process (core, vm->pid, &path, &group, NULL, NULL))
+        return FALSE;
+    torn = thread_is_torn (core, vm->pid, vm->pid, group, "emulator", ret_other);
+    for (gsize i = 0; i < vm->n_threads; i++) {
+        const CorralThread *thread = &vm->threads[i];
+        g_autofree char *role_dir = corral_container_role_dir (thread->role, thread->index);
+
+        torn |= thread_is_torn (core, vm->pid, thread->tid, group, role_dir, ret_other);
+    }
+    return torn;
+}
+
 static int
 compare_threads (gconstpointer a, gconstpointer b)
 {

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* A pass in which nothing was to be done ends the work. Each pass catches what threads born during
- * the one before did; that many in a row means that something else moves them, too. */
+/* A pass in which no thread was found in a wrong place ends the work: what is born after that is
+ * born in the right one. That many in a row means that something else moves them, too. */
 #define PASSES_MAX 100
 
 /* One thread, as it was before. */
@@ -264,6 +264,9 @@ move_thread (Run *run, const Mover *mover, gboolean *ret_changed, GError **error
 
         if (!h->members || g_str_equal (now[i], wanted))
             continue;
+        /* The kernel moves no thread that is on its way out, and does not say so. */
+        if (corral_proc_is_ending (run->core, run->pid, mover->tid))
+            return TRUE;
         *ret_changed = TRUE;
         err = write_number (run->core, h, wanted, corral_backend_of (h)->threads_file, mover->tid);
         if (err != 0 && err != ESRCH)
@@ -378,7 +381,7 @@ add_move_back (Run *run, CorralUndo *undo)
 /* --- all of it --- */
 
 static int
-learn_all (Run *run, gboolean newborn, gboolean *ret_found)
+learn_all (Run *run, gboolean newborn)
 {
     g_autoptr (GArray) tids = NULL;
     int err = corral_proc_tasks (run->core, run->pid, &tids);
@@ -392,8 +395,6 @@ learn_all (Run *run, gboolean newborn, gboolean *ret_found)
         err = learn_thread (run, tid, newborn);
         if (err == ESRCH && tid != run->leader)
             err = 0; /* it ended; the others go on */
-        else
-            *ret_found = TRUE;
     }
     return err;
 }
@@ -442,7 +443,7 @@ one_pass (Run *run, CorralUndo *undo, gboolean *ret_changed, GError **error)
     const guint made = g_hash_table_size (run->made);
     GHashTableIter iter;
     gpointer mover;
-    int err = learn_all (run, TRUE, ret_changed);
+    int err = learn_all (run, TRUE);
 
     if (err != 0)
         return no_process (run->move, err, error);
@@ -479,7 +480,7 @@ corral_move_run (const CorralMove *move, CorralUndo *undo, GError **error)
                   .movers = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, mover_free),
                   .before = corral_threads_before_new (),
                   .made = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL) };
-    err = learn_all (run, FALSE, &changed);
+    err = learn_all (run, FALSE);
     if (err == 0 && !g_hash_table_contains (run->movers, GINT_TO_POINTER (run->leader)))
         err = ESRCH;
     if (err != 0)

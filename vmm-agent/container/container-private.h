@@ -122,6 +122,8 @@ char *corral_proc_dir (const CorralHierarchy *h, const char *proc_text);
 /* pid 0: of the thread alone. */
 int corral_proc_cgroups (CorralContainerCore *core, pid_t pid, pid_t tid, char **ret_text);
 int corral_proc_tasks (CorralContainerCore *core, pid_t pid, GArray **ret_tids);
+/* Whether the thread has begun to exit, or is gone. */
+gboolean corral_proc_is_ending (CorralContainerCore *core, pid_t pid, pid_t tid);
 
 /* --- container-devices.c --- */
 

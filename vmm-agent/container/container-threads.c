@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define PF_EXITING 0x4 /* the kernel's include/linux/sched.h; in proc_pid_stat(5) as "flags" */
+
 static gboolean
 parse_tid (const char *text, pid_t *ret_tid)
 {
@@ -95,6 +97,23 @@ corral_proc_tasks (CorralContainerCore *core, pid_t pid, GArray **ret_tids)
     g_array_sort (tids, compare_tids);
     *ret_tids = g_steal_pointer (&tids);
     return 0;
+}
+
+gboolean
+corral_proc_is_ending (CorralContainerCore *core, pid_t pid, pid_t tid)
+{
+    g_autofree char *dir = g_strdup_printf ("proc/%d/task/%d", (int) pid, (int) tid);
+    g_autofree char *path = corral_dir_file (dir, "stat");
+    g_autofree char *text = NULL;
+    g_auto (GStrv) fields = NULL;
+    const char *name_end;
+
+    if (corral_io_read (core->io.root_fd, path, &text) != 0)
+        return !corral_io_exists (core->io.root_fd, dir);
+    /* "TID (name) state ppid pgrp session tty tpgid flags ...": the name may hold anything. */
+    name_end = strrchr (text, ')');
+    fields = g_strsplit (name_end != NULL ? name_end : "", " ", 9);
+    return g_strv_length (fields) > 7 && (g_ascii_strtoull (fields[7], NULL, 10) & PF_EXITING) != 0;
 }
 
 /* --- affinities --- */

@@ -231,6 +231,18 @@ gboolean corral_container_counts (CorralContainerCore *core, const char *path, p
 gboolean corral_container_of_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
                                      char **ret_path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * corral_container_is_torn:
+ * @ret_other: (out) (transfer full) (nullable): a container in which some hierarchy has a thread of
+ *   the VM, and cpuset's has not
+ *
+ * Whether a move of @vm stopped half way: a thread has another directory in one hierarchy than in
+ * another, or that of another thread. Only a kill can leave it so. A hierarchy that libvirt leaves
+ * out on a hybrid host is no such thing, nor is a vCPU with a container of its own.
+ */
+gboolean corral_container_is_torn (CorralContainerCore *core, const CorralContainerVm *vm,
+                                   char **ret_other);
+
 /* Threads of the libvirt or Corral group directory @group, told apart by its vcpuN, iothreadN and
  * emulator directories. @ret_threads is of CorralThread; an absent group gives an empty array. */
 gboolean corral_container_group_threads (CorralContainerCore *core, const char *group,
