@@ -71,6 +71,9 @@ def main(suites):
         totals = [totals[0] + passed, totals[1] + failed, totals[2] + skipped]
         if failed:
             bad.append(name)
+            # meson shows stderr only, and a machine that ran the tests may be gone: the reasons go here.
+            print(f'--- {name}: the end of what it printed')
+            print('\n'.join(output.splitlines()[-80:]))
         for line in output.splitlines():
             if re.search(r'#\s*skip', line, re.I):
                 print(f'{name}: {line}')
