@@ -461,9 +461,8 @@ corral_agent_take_claimed (CorralAgent *agent, CorralAgentEntry *entry)
 }
 
 /* Brings together what belongs together: a vCPU that was plugged is where the VM's source makes it,
- * which need not be where the VM is; and a kill of ours in the middle of a move leaves a VM in two
- * places. What is apart by somebody's wish stays so. @always: even if all vCPUs are there, for the
- * other threads */
+ * which need not be where the VM is. What is apart by somebody's wish stays so. @always: even if
+ * all vCPUs are there, for the other threads */
 static void
 gather (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolean always)
 {
@@ -481,6 +480,30 @@ gather (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolean a
     if (!strays || vm->path == NULL)
         return;
     if (!move_vm (agent, vm, known, vm->path, &problem))
+        corral_agent_problem (agent, problem, NULL);
+    part_again (agent, vm, NULL);
+}
+
+/* A kill of ours in the middle of a move leaves a VM in two places, or its threads in each other's
+ * directories. It is completed where cpuset's hierarchy has it, else where another one has. */
+static void
+mend (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known)
+{
+    g_autofree char *other = NULL;
+    CorralContainerVm described;
+    GError *problem = NULL;
+    gboolean mended = TRUE;
+
+    describe (known, &described);
+    if (!corral_container_is_torn (agent->core, &described, &other))
+        return;
+    if (corral_agent_inner (agent, vm->path) == NULL && corral_agent_inner (agent, other) != NULL)
+        mended = move_vm (agent, vm, known, other, &problem);
+    else if (vm->group != NULL && g_strcmp0 (vm->group, known->home_group) == 0)
+        mended = corral_container_restore (agent->core, vm->group, &described, &problem);
+    else if (vm->path != NULL)
+        mended = move_vm (agent, vm, known, vm->path, &problem);
+    if (!mended)
         corral_agent_problem (agent, problem, NULL);
     part_again (agent, vm, NULL);
 }
@@ -547,10 +570,10 @@ on_vm_added (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *a
     /* Only now its threads go on record: after a kill before this, the next start claims it again.
      */
     update_threads (agent, vm, known, born_here);
+    mend (agent, vm, known);
     if (on_record)
-        gather (agent, vm, known, g_strcmp0 (vm->group, known->home_group) != 0);
-    else
-        place_wished_vcpus (agent, vm);
+        gather (agent, vm, known, FALSE);
+    place_wished_vcpus (agent, vm);
     /* One on record has joined already, before our restart. */
     update_place_silently (agent, vm, on_record);
 }

@@ -271,6 +271,47 @@ fixture_expect_problems (Fixture *f, guint n)
     g_ptr_array_set_size (f->problems, 0);
 }
 
+/* Makes a directory as libvirt does, in the hierarchy that has cpuset. */
+static void
+make_group (const char *group)
+{
+    g_autofree char *mounts = NULL;
+    g_auto (GStrv) lines = NULL;
+
+    g_assert_true (g_file_get_contents ("/proc/self/mounts", &mounts, NULL, NULL));
+    lines = g_strsplit (mounts, "\n", -1);
+    for (gsize i = 0; lines[i] != NULL; i++) {
+        g_auto (GStrv) fields = g_strsplit (lines[i], " ", -1);
+        g_autofree char *dir = NULL;
+
+        if (g_strv_length (fields) < 4 || !g_str_has_prefix (fields[2], "cgroup"))
+            continue;
+        dir = g_build_filename (fields[1], group, NULL);
+        if (g_str_equal (fields[2], "cgroup2") || strstr (fields[3], "cpuset") != NULL)
+            g_mkdir (dir, 0755);
+    }
+}
+
+char *
+fixture_libvirt_group (Fixture *f, const char *path, FakeVm *vm)
+{
+    CorralThread threads[2] = { { fake_vm_tid (vm, 0), CORRAL_THREAD_VCPU, 0 },
+                                { fake_vm_tid (vm, 1), CORRAL_THREAD_VCPU, 1 } };
+    CorralContainerVm described = { "web", vm->pid, threads, G_N_ELEMENTS (threads) };
+    g_autofree char *full = fixture_path (f, path), *found = NULL, *found_group = NULL;
+    g_autoptr (GError) error = NULL;
+    char *group =
+        g_strdup_printf ("%s.partition%s.partition/qemu-1-web.libvirt-qemu", f->top + 1, path);
+
+    make_group (group);
+    g_assert_true (corral_container_restore (f->core, group, &described, &error));
+    g_assert_true (corral_container_of_process (f->core, vm->pid, &found, &found_group, NULL,
+                                                &error));
+    g_assert_cmpstr (found, ==, full);
+    g_assert_cmpstr (found_group, ==, group);
+    return group;
+}
+
 static gboolean
 on_deadline (gpointer data)
 {

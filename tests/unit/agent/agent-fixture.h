@@ -47,6 +47,10 @@ FakeVm *fixture_vm (Fixture *f, guint n_vcpus);
 /* (transfer full): the container the kernel has a thread in, without f->top; "" for any other */
 char *fixture_place (Fixture *f, pid_t pid, pid_t tid);
 
+/* (transfer full): a group as libvirt makes it, in the container at @path, with @vm, of two vCPUs,
+ * in it */
+char *fixture_libvirt_group (Fixture *f, const char *path, FakeVm *vm);
+
 /* Compares what happened since the last call, and forgets it. */
 void fixture_expect_events (Fixture *f, const char *events);
 void fixture_expect_problems (Fixture *f, guint n);

@@ -154,36 +154,12 @@ test_attach (Fixture *f, gconstpointer unused)
     fixture_expect_events (f, "in:a/web out:a/web in:b/web out:b/web in:top/web");
 }
 
-/* Makes a directory as libvirt does, in the hierarchy that has cpuset. */
-static void
-make_group (const char *group)
-{
-    g_autofree char *mounts = NULL;
-    g_auto (GStrv) lines = NULL;
-
-    g_assert_true (g_file_get_contents ("/proc/self/mounts", &mounts, NULL, NULL));
-    lines = g_strsplit (mounts, "\n", -1);
-    for (gsize i = 0; lines[i] != NULL; i++) {
-        g_auto (GStrv) fields = g_strsplit (lines[i], " ", -1);
-        g_autofree char *dir = NULL;
-
-        if (g_strv_length (fields) < 4 || !g_str_has_prefix (fields[2], "cgroup"))
-            continue;
-        dir = g_build_filename (fields[1], group, NULL);
-        if (g_str_equal (fields[2], "cgroup2") || strstr (fields[3], "cpuset") != NULL)
-            g_mkdir (dir, 0755);
-    }
-}
-
 /* A VM of libvirt's, whose home is a group in one container */
 static void
 test_home (Fixture *f, gconstpointer unused)
 {
-    g_autofree char *home = NULL, *path = NULL, *home_group = NULL, *group = NULL;
-    CorralThread threads[2] = { { 0, CORRAL_THREAD_VCPU, 0 }, { 0, CORRAL_THREAD_VCPU, 1 } };
-    CorralContainerVm described = { .name = "web", .threads = threads, .n_threads = 2 };
+    g_autofree char *home = NULL, *home_group = NULL;
     g_autoptr (GError) error = NULL;
-    gboolean everywhere;
     FakeVm *vm;
 
     FIXTURE_CHECK (f);
@@ -191,15 +167,7 @@ test_home (Fixture *f, gconstpointer unused)
     fixture_define_and_start (f, "away", "/away", "");
     home = fixture_path (f, "/home");
     vm = fixture_vm (f, 2);
-    described.pid = vm->pid;
-    threads[0].tid = fake_vm_tid (vm, 0);
-    threads[1].tid = fake_vm_tid (vm, 1);
-    group = g_strdup_printf ("%s.partition/home.partition/qemu-1-web.libvirt-qemu", f->top + 1);
-    make_group (group);
-    g_assert_true (corral_container_restore (f->core, group, &described, &error));
-    g_assert_true (corral_container_of_process (f->core, vm->pid, &path, &home_group, &everywhere,
-                                                &error));
-    g_assert_cmpstr (home_group, ==, group);
+    home_group = fixture_libvirt_group (f, "/home", vm);
     g_string_truncate (f->events, 0);
     fake_inventory_add (inventory (f), "web", vm, CORRAL_VM_LIBVIRT, home, home_group);
     fixture_expect_events (f, "in:home/web");
@@ -333,6 +301,42 @@ test_restart (Fixture *f, gconstpointer unused)
     again = fixture_vm (f, 1);
     add (f, "db1", again);
     assert_place (f, again, 0, "/p/db");
+}
+
+/* A vCPU that was plugged while we were away is where the VM's source put it: it follows its VM.
+ * One that was put somewhere by a wish stays there. */
+static void
+test_restart_strays (Fixture *f, gconstpointer unused)
+{
+    g_autofree char *home = NULL, *home_group = NULL;
+    g_autoptr (GError) error = NULL;
+    FakeVm *vm;
+
+    FIXTURE_CHECK (f);
+    if ((corral_container_core_features (f->core) & CORRAL_FEATURE_THREAD_ANYWHERE) == 0) {
+        g_test_skip ("cgroup v2 lets no thread stray");
+        return;
+    }
+    fixture_define_and_start (f, "home", "/home", "");
+    fixture_define_and_start (f, "away", "/away", "");
+    fixture_define_and_start (f, "fast", "/fast", "");
+    home = fixture_path (f, "/home");
+    vm = fixture_vm (f, 2);
+    home_group = fixture_libvirt_group (f, "/home", vm);
+    fake_inventory_add (inventory (f), "web", vm, CORRAL_VM_LIBVIRT, home, home_group);
+    g_assert_true (attach (f, "away", "web", -1, CORRAL_AFFECT_LIVE, &error));
+    g_assert_true (attach (f, "fast", "web", 1, CORRAL_AFFECT_LIVE, &error));
+    fixture_stop (f);
+    fake_vm_plug (vm);
+    g_assert_true (corral_container_add_thread (f->core, home, vm->pid, fake_vm_tid (vm, 2),
+                                                &error));
+    fixture_start (f);
+    fake_inventory_add (inventory (f), "web", vm, CORRAL_VM_LIBVIRT, home, home_group);
+    assert_place (f, vm, -1, "/away");
+    assert_place (f, vm, 0, "/away");
+    assert_place (f, vm, 1, "/fast");
+    assert_place (f, vm, 2, "/away");
+    assert_members (f, "fast", "web/1");
 }
 
 static void
@@ -585,6 +589,7 @@ main (int argc, char **argv)
     FIXTURE_ADD ("/members/vcpu", test_vcpu);
     FIXTURE_ADD ("/members/elsewhere", test_elsewhere);
     FIXTURE_ADD ("/members/restart", test_restart);
+    FIXTURE_ADD ("/members/restart-strays", test_restart_strays);
     FIXTURE_ADD ("/members/end", test_end);
     FIXTURE_ADD ("/members/undo", test_undo);
     FIXTURE_ADD ("/members/vcpus", test_vcpus);

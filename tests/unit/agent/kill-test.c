@@ -18,7 +18,7 @@
 /* Far more than any change needs */
 #define STEPS_MAX 2000
 
-typedef gboolean (*Change) (Fixture *f, FakeVm *vm, GError **error);
+typedef gboolean (*Change) (Fixture *f, GError **error);
 
 /* --- the tracer --- */
 
@@ -78,8 +78,21 @@ run_until (pid_t child, guint step, int *ret_status)
     }
 }
 
+/* Tells the inventory of the VM that @f has. @home: (nullable): the group libvirt made for it, in
+ * "/home" */
 static void
-child_main (Fixture *f, FakeVm *vm, Change change)
+report (Fixture *f, const char *home)
+{
+    g_autofree char *partition = fixture_path (f, "/home");
+    FakeVm *vm = g_ptr_array_index (f->vms, 0);
+
+    fake_inventory_add (corral_agent_inventory (f->agent), "web", vm,
+                        home != NULL ? CORRAL_VM_LIBVIRT : CORRAL_VM_QMP,
+                        home != NULL ? partition : NULL, home);
+}
+
+static void
+child_main (Fixture *f, Change change, gboolean with_vm, const char *home)
 {
     g_autoptr (GError) error = NULL;
     gboolean ok;
@@ -89,11 +102,10 @@ child_main (Fixture *f, FakeVm *vm, Change change)
     g_clear_object (&f->core);
     f->core = corral_container_core_open (-1, &error);
     fixture_start (f);
-    if (vm != NULL)
-        fake_inventory_add (corral_agent_inventory (f->agent), "web", vm, CORRAL_VM_QMP, NULL,
-                            NULL);
+    if (with_vm)
+        report (f, home);
     raise (SIGSTOP);
-    ok = change (f, vm, &error);
+    ok = change (f, &error);
     if (!ok)
         fprintf (stderr, "# the change failed: %s\n", error->message);
     _exit (ok ? 0 : 1);
@@ -136,63 +148,111 @@ check_whole (Fixture *f)
     fixture_expect_problems (f, 0);
 }
 
-/* All threads of the VM are in one container, which is one of those that it may be in. */
+/* In each hierarchy in which it is below our containers, the thread has the directory that is its
+ * own. */
+static void
+check_role (Fixture *f, FakeVm *vm, pid_t tid, const char *role)
+{
+    g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/cgroup", (int) vm->pid, (int) tid);
+    g_autofree char *ours = g_strconcat (":", f->top, ".partition/", NULL);
+    g_autofree char *text = NULL;
+    g_auto (GStrv) lines = NULL;
+
+    g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+    lines = g_strsplit (text, "\n", -1);
+    for (gsize i = 0; lines[i] != NULL; i++)
+        if (strstr (lines[i], ours) != NULL && !g_str_has_suffix (lines[i], role))
+            g_error ("thread %d is in \"%s\" and not in its \"%s\"", (int) tid, lines[i], role);
+}
+
+/* All threads of the VM are in one container, or in none, by all hierarchies, and each in its own
+ * directory there. */
 static void
 check_together (Fixture *f, FakeVm *vm)
 {
-    g_autofree char *main_place = fixture_place (f, vm->pid, vm->pid);
+    const pid_t tids[] = { vm->pid, fake_vm_tid (vm, 0), fake_vm_tid (vm, 1) };
+    static const char *const roles[] = { "/emulator", "/vcpu0", "/vcpu1" };
+    g_autofree char *wanted = NULL;
 
-    for (guint i = 0; i < 2; i++) {
-        g_autofree char *place = fixture_place (f, vm->pid, fake_vm_tid (vm, i));
+    for (gsize i = 0; i < G_N_ELEMENTS (tids); i++) {
+        g_autofree char *path = NULL, *group = NULL;
+        gboolean everywhere;
 
-        g_assert_cmpstr (place, ==, main_place);
+        g_assert_true (corral_container_of_process (f->core, tids[i], &path, &group, &everywhere,
+                                                    NULL));
+        g_assert_true (everywhere);
+        if (i == 0)
+            wanted = g_steal_pointer (&group);
+        else
+            g_assert_cmpstr (group, ==, wanted);
+        check_role (f, vm, tids[i], roles[i]);
     }
 }
 
+typedef enum {
+    VM_NONE,
+    VM_KNOWN, /* before the change */
+    VM_NEW,   /* that it comes is the change */
+    VM_HOME,  /* known; of libvirt, with its group in "/home" */
+} WithVm;
+
 typedef struct {
+    const char *name;
     void (*prepare) (Fixture *f);
     Change change;
-    gboolean with_vm;
+    WithVm with_vm;
 } Case;
+
+/* Returns: whether the change was killed */
+static gboolean
+kill_at (const Case *at, Fixture *f, guint step)
+{
+    g_autofree char *home = NULL;
+    FakeVm *vm = NULL;
+    gboolean killed;
+    int status = 0;
+    pid_t child;
+
+    at->prepare (f);
+    fixture_stop (f);
+    if (at->with_vm != VM_NONE)
+        vm = fixture_vm (f, 2);
+    if (at->with_vm == VM_HOME)
+        home = fixture_libvirt_group (f, "/home", vm);
+    child = fork ();
+    g_assert_cmpint (child, >=, 0);
+    if (child == 0)
+        child_main (f, at->change, at->with_vm == VM_KNOWN || at->with_vm == VM_HOME, home);
+    killed = run_until (child, step, &status);
+    if (!killed)
+        g_assert_cmpint (status, ==, 0);
+    fixture_start (f);
+    if (vm != NULL)
+        report (f, home);
+    check_whole (f);
+    if (vm != NULL)
+        check_together (f, vm);
+    return killed;
+}
 
 static void
 test_kill (gconstpointer data)
 {
-    const Case *at = data;
     gboolean killed = TRUE;
     guint step;
 
     for (step = 1; killed; step++) {
         Fixture f = { NULL };
-        FakeVm *vm = NULL;
-        int status = 0;
-        pid_t child;
+        gboolean usable;
 
         g_assert_cmpuint (step, <, STEPS_MAX);
         fixture_set_up (&f, NULL);
-        if (f.core == NULL) {
-            fixture_tear_down (&f, NULL);
-            return;
-        }
-        at->prepare (&f);
-        fixture_stop (&f);
-        if (at->with_vm)
-            vm = fixture_vm (&f, 2);
-        child = fork ();
-        g_assert_cmpint (child, >=, 0);
-        if (child == 0)
-            child_main (&f, vm, at->change);
-        killed = run_until (child, step, &status);
-        if (!killed)
-            g_assert_cmpint (status, ==, 0);
-        fixture_start (&f);
-        if (vm != NULL)
-            fake_inventory_add (corral_agent_inventory (f.agent), "web", vm, CORRAL_VM_QMP, NULL,
-                                NULL);
-        check_whole (&f);
-        if (vm != NULL)
-            check_together (&f, vm);
+        usable = f.core != NULL;
+        if (usable)
+            killed = kill_at (data, &f, step);
         fixture_tear_down (&f, NULL);
+        if (!usable)
+            return;
     }
     g_test_message ("%u steps", step - 2);
     g_assert_cmpuint (step, >, 3);
@@ -222,7 +282,7 @@ prepare_active (Fixture *f)
 }
 
 static gboolean
-change_define (Fixture *f, FakeVm *vm, GError **error)
+change_define (Fixture *f, GError **error)
 {
     g_autoptr (CorralDefinition) definition = fixture_definition (f, "a", "/a", "");
     const CorralContainer *container;
@@ -232,13 +292,13 @@ change_define (Fixture *f, FakeVm *vm, GError **error)
 }
 
 static gboolean
-change_start (Fixture *f, FakeVm *vm, GError **error)
+change_start (Fixture *f, GError **error)
 {
     return corral_agent_start_container (f->agent, "a", error);
 }
 
 static gboolean
-change_create (Fixture *f, FakeVm *vm, GError **error)
+change_create (Fixture *f, GError **error)
 {
     g_autoptr (CorralDefinition) definition =
         fixture_definition (f, "t", "/t", "<cputune><shares>256</shares></cputune>");
@@ -248,19 +308,19 @@ change_create (Fixture *f, FakeVm *vm, GError **error)
 }
 
 static gboolean
-change_destroy (Fixture *f, FakeVm *vm, GError **error)
+change_destroy (Fixture *f, GError **error)
 {
     return corral_agent_destroy (f->agent, "a", error);
 }
 
 static gboolean
-change_undefine (Fixture *f, FakeVm *vm, GError **error)
+change_undefine (Fixture *f, GError **error)
 {
     return corral_agent_undefine (f->agent, "a", error);
 }
 
 static gboolean
-change_tune (Fixture *f, FakeVm *vm, GError **error)
+change_tune (Fixture *f, GError **error)
 {
     CorralCpuTune tune = { 300, 50000, 20000, -1 };
 
@@ -269,7 +329,7 @@ change_tune (Fixture *f, FakeVm *vm, GError **error)
 }
 
 static gboolean
-change_attach (Fixture *f, FakeVm *vm, GError **error)
+change_attach (Fixture *f, GError **error)
 {
     CorralMemberDef member = { CORRAL_MEMBER_VM, (char *) "web", -1 };
 
@@ -278,7 +338,7 @@ change_attach (Fixture *f, FakeVm *vm, GError **error)
 }
 
 static gboolean
-change_detach (Fixture *f, FakeVm *vm, GError **error)
+change_detach (Fixture *f, GError **error)
 {
     CorralMemberDef member = { CORRAL_MEMBER_VM, (char *) "web", -1 };
 
@@ -293,22 +353,48 @@ prepare_claimed (Fixture *f)
                               "<devices><member type='vm' name='web'/></devices>");
 }
 
-static const Case cases[] = {
-    { prepare_nothing, change_define, FALSE },  { prepare_defined, change_start, FALSE },
-    { prepare_nothing, change_create, FALSE },  { prepare_active, change_destroy, FALSE },
-    { prepare_active, change_undefine, FALSE }, { prepare_active, change_tune, FALSE },
-    { prepare_active, change_attach, TRUE },    { prepare_claimed, change_detach, TRUE },
-};
+static gboolean
+change_add (Fixture *f, GError **error)
+{
+    report (f, NULL);
+    return TRUE;
+}
 
-static const char *const names[] = { "define",   "start", "create", "destroy",
-                                     "undefine", "tune",  "attach", "detach" };
+static void
+prepare_home (Fixture *f)
+{
+    fixture_define_and_start (f, "home", "/home", "");
+    prepare_active (f);
+}
+
+static gboolean
+change_there_and_back (Fixture *f, GError **error)
+{
+    CorralMemberDef member = { CORRAL_MEMBER_VM, (char *) "web", -1 };
+
+    return change_attach (f, error) &&
+           corral_agent_detach (f->agent, "a", &member, CORRAL_AFFECT_LIVE, error);
+}
+
+static const Case cases[] = {
+    { "define", prepare_nothing, change_define, VM_NONE },
+    { "start", prepare_defined, change_start, VM_NONE },
+    { "create", prepare_nothing, change_create, VM_NONE },
+    { "destroy", prepare_active, change_destroy, VM_NONE },
+    { "undefine", prepare_active, change_undefine, VM_NONE },
+    { "tune", prepare_active, change_tune, VM_NONE },
+    { "attach", prepare_active, change_attach, VM_KNOWN },
+    { "detach", prepare_claimed, change_detach, VM_KNOWN },
+    { "claim", prepare_claimed, change_add, VM_NEW },
+    { "there-and-back", prepare_home, change_there_and_back, VM_HOME },
+};
 
 int
 main (int argc, char **argv)
 {
     g_test_init (&argc, &argv, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
-        g_autofree char *path = g_strconcat ("/kill/", names[i], NULL);
+        g_autofree char *path = g_strconcat ("/kill/", cases[i].name, NULL);
 
         g_test_add_data_func (path, &cases[i], test_kill);
     }
