@@ -133,7 +133,8 @@ corral_vm_inventory_group_of (CorralVmInventory *inventory, pid_t pid)
 }
 
 /* The group that the VM is in comes first. libvirt plugs a new vCPU into the group that it made,
- * even if the VM has been moved away from there. */
+ * even if the VM has been moved away from there; on v2 the kernel refuses that, and only libvirt's
+ * own list tells which thread it is. */
 static GArray *
 read_threads (CorralVmInventory *inventory, const Entry *entry)
 {
@@ -151,8 +152,7 @@ read_threads (CorralVmInventory *inventory, const Entry *entry)
         if (g_strcmp0 (group, entry->vm.home_group) != 0)
             add_group_threads (inventory, threads, entry->vm.home_group, process.pid);
     }
-    if (!has_vcpu (threads))
-        add_threads (threads, entry->claims, process.pid);
+    add_threads (threads, entry->claims, process.pid);
     g_array_sort (threads, compare_threads);
     return threads;
 }

@@ -182,6 +182,26 @@ test_directories_tell_threads (VmFixture *f, gconstpointer unused)
     g_assert_cmpstr (f->log->str, ==, "+s~");
 }
 
+/* On cgroup v2 libvirt cannot put a plugged vCPU into the directory it made for it once the VM was
+ * moved away, so that its list alone tells which thread it is. What a directory says goes first. */
+static void
+test_list_tells_the_rest (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid = vm_fixture_spawn (f, "web1.pid"), second = vm_fixture_second_thread (pid);
+    g_autofree char *vcpus =
+        g_strdup_printf ("<vcpu id='0' pid='%d'/><vcpu id='5' pid='%d'/><vcpu id='1' pid='%d'/>",
+                         (int) pid, (int) second, (int) second);
+
+    vm_fixture_place (f, pid, HOME);
+    vm_fixture_sort (f, HOME, "vcpu5", pid);
+    write_status (f, pid, "running", "booted", vcpus);
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 2);
+    check_thread (web1 (f), 0, second, 1);
+    check_thread (web1 (f), 1, pid, 5);
+}
+
 static void
 test_home_is_found_again (VmFixture *f, gconstpointer unused)
 {
@@ -255,6 +275,7 @@ main (int argc, char **argv)
     add ("/vm/inventory/replaced", test_replaced);
     add ("/vm/inventory/stale-pid-file", test_stale_pid_file);
     add ("/vm/inventory/directories-tell-threads", test_directories_tell_threads);
+    add ("/vm/inventory/list-tells-the-rest", test_list_tells_the_rest);
     add ("/vm/inventory/home-is-found-again", test_home_is_found_again);
     add ("/vm/inventory/state-dir-appears-later", test_state_dir_appears_later);
     add ("/vm/inventory/no-source", test_no_source);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -149,12 +150,21 @@ vm_fixture_tear_down (VmFixture *f, gconstpointer unused)
     g_free (f->folder);
 }
 
+static void *
+sleep_on (void *unused)
+{
+    for (;;)
+        pause ();
+    return NULL;
+}
+
 static void
 be_a_vm (const char *pid_file, int ready)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     char text[32];
     int fd, length;
+    pthread_t second;
 
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (pid_file != NULL) {
@@ -163,10 +173,9 @@ be_a_vm (const char *pid_file, int ready)
         if (fd < 0 || fcntl (fd, F_SETLK, &lock) < 0 || write (fd, text, (gsize) length) != length)
             _exit (1);
     }
-    if (write (ready, "", 1) != 1)
+    if (pthread_create (&second, NULL, sleep_on, NULL) != 0 || write (ready, "", 1) != 1)
         _exit (1);
-    for (;;)
-        pause ();
+    (void) sleep_on (NULL);
 }
 
 pid_t
@@ -188,6 +197,19 @@ vm_fixture_spawn (VmFixture *f, const char *pid_file)
     close (ready[0]);
     g_array_append_val (f->children, pid);
     return pid;
+}
+
+pid_t
+vm_fixture_second_thread (pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf ("/proc/%d/task", (int) pid);
+    g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+        if (g_ascii_strtoll (name, NULL, 10) != pid)
+            return (pid_t) g_ascii_strtoll (name, NULL, 10);
+    g_assert_not_reached ();
 }
 
 void

@@ -20,8 +20,10 @@ void vm_fixture_tear_down (VmFixture *f, gconstpointer unused);
 void vm_fixture_start (VmFixture *f, gboolean with_libvirt);
 void vm_fixture_stop (VmFixture *f);
 
-/* A process; with @pid_file (nullable) it holds that file locked, as a VM of libvirt's does. */
+/* A process of two threads; with @pid_file (nullable) it holds that file locked, as a VM of
+ * libvirt's does. */
 pid_t vm_fixture_spawn (VmFixture *f, const char *pid_file);
+pid_t vm_fixture_second_thread (pid_t pid);
 void vm_fixture_kill (VmFixture *f, pid_t pid);
 /* Puts the process into a group of the made-up cgroup tree; NULL: into none. */
 void vm_fixture_place (VmFixture *f, pid_t pid, const char *group);
