@@ -21,6 +21,8 @@ GQuark corral_error_quark (void);
  * it granted. What was changed has been undone
  * @CORRAL_ERROR_IO: reading or writing a file of the host failed
  * @CORRAL_ERROR_DENIED: a change was asked for over a read-only connection
+ * @CORRAL_ERROR_REFUSED: the policy says no: the pCPUs that were wished for cannot be had; the
+ * message has the rules
  *
  * Each code becomes one of libvirt's error codes in libvirt-driver/driver, and nowhere else.
  */
@@ -36,4 +38,5 @@ typedef enum {
     CORRAL_ERROR_PARTIAL,
     CORRAL_ERROR_IO,
     CORRAL_ERROR_DENIED,
+    CORRAL_ERROR_REFUSED,
 } CorralError;

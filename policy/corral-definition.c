@@ -73,6 +73,7 @@ corral_definition_new (void)
     CorralDefinition *definition = g_new0 (CorralDefinition, 1);
 
     definition->tune = (CorralCpuTune) CORRAL_CPU_TUNE_INIT;
+    definition->placement = (CorralPlacement) CORRAL_PLACEMENT_INIT;
     definition->members = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_member_def_free);
     definition->metadata =
         g_ptr_array_new_with_free_func ((GDestroyNotify) corral_definition_metadata_free);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/corral-cpuset.h"
+#include "policy/corral-placement.h"
 
 #include <glib.h>
 
@@ -55,8 +56,13 @@ typedef struct {
     CorralCpuset *cpus;             /* (nullable): NULL means the parent's */
     CorralCpuset *mems;             /* (nullable): NULL means the parent's */
     CorralCpuTune tune;
-    GPtrArray *members;  /* of CorralMemberDef, in document order; never NULL */
-    GPtrArray *metadata; /* of CorralMetadata; never NULL */
+    gboolean planned;          /* <vcpu placement='auto'/> or a <corral:placement>: by the planner,
+                                  within @cpus where that is set */
+    CorralPlacement placement; /* CORRAL_PLACEMENT_INIT unless planned */
+    guint placement_said; /* attributes that the document has: CorralPlacementSaid bits; for the
+                             host's defaults and so that a dump says what was written */
+    GPtrArray *members;   /* of CorralMemberDef, in document order; never NULL */
+    GPtrArray *metadata;  /* of CorralMetadata; never NULL */
 } CorralDefinition;
 
 /**
@@ -155,6 +161,20 @@ guint corral_definition_claims (const CorralDefinition *definition, const char *
  */
 #define CORRAL_PARTITION_DEPTH 16
 gboolean corral_partition_check (const char *partition, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * corral_vm_wishes_parse:
+ * @xml: a domain document of any hypervisor
+ * @ret_wishes: (out): CorralWish bits of what @ret_wish sets
+ * @ret_n_vcpus: (out) (optional): vCPUs at its start
+ * @ret_max_vcpus: (out) (optional): the most that can be plugged
+ *
+ * A VM's own wishes, from its <metadata> (<corral:placement xmlns:corral="urn:corral:1" .../>).
+ * None is a success with no bits. %CORRAL_ERROR_XML names what is wrong with them.
+ */
+gboolean corral_vm_wishes_parse (const char *xml, gsize length, CorralPlacement *ret_wish,
+                                 guint *ret_wishes, guint *ret_n_vcpus, guint *ret_max_vcpus,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * corral_vm_partition_parse:

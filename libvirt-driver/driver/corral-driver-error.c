@@ -22,6 +22,7 @@ static const struct {
     [CORRAL_ERROR_PARTIAL] = { VIR_ERR_OPERATION_FAILED, VIR_FROM_CGROUP },
     [CORRAL_ERROR_IO] = { VIR_ERR_SYSTEM_ERROR, 0 },
     [CORRAL_ERROR_DENIED] = { VIR_ERR_OPERATION_DENIED, 0 },
+    [CORRAL_ERROR_REFUSED] = { VIR_ERR_RESOURCE_BUSY, VIR_FROM_CPU },
 };
 
 /* What libvirt says before the detail. A code that is not here has nothing in front. */

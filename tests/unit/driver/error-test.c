@@ -20,10 +20,11 @@ test_codes (void)
         { CORRAL_ERROR_PARTIAL, VIR_ERR_OPERATION_FAILED, "operation failed: x" },
         { CORRAL_ERROR_IO, VIR_ERR_SYSTEM_ERROR, "x" },
         { CORRAL_ERROR_DENIED, VIR_ERR_OPERATION_DENIED, "operation forbidden: x" },
+        { CORRAL_ERROR_REFUSED, VIR_ERR_RESOURCE_BUSY, "resource busy: x" },
     };
 
     /* Every code has a row of its own. */
-    g_assert_cmpint (G_N_ELEMENTS (cases), ==, CORRAL_ERROR_DENIED + 1);
+    g_assert_cmpint (G_N_ELEMENTS (cases), ==, CORRAL_ERROR_REFUSED + 1);
     for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
         g_autoptr (GError) error = g_error_new_literal (CORRAL_ERROR, cases[i].code, "x");
         int code = 0, domain = VIR_FROM_DOMAIN;
