@@ -8,6 +8,12 @@
 
 #define WALK_DEPTH 64
 
+/* What a container was given, as the unified interface's own files keep it: these here hold only
+ * what is granted, and a parent that was narrow for a while would else have taken it away for good.
+ */
+#define WISHED_CPUS CORRAL_IO_NOTE "cpus"
+#define WISHED_MEMS CORRAL_IO_NOTE "mems"
+
 /* A cpuset without CPUs or nodes takes no thread, so a new one gets its parent's. */
 static gboolean
 fill_in (CorralContainerCore *core, CorralHierarchy *h, const char *dir, const char *file,
@@ -73,28 +79,41 @@ node_free (gpointer data)
     g_free (node);
 }
 
-/* What becomes of a child when its parent's set changes: it follows a parent that it was equal to,
- * else keeps what it can, and follows if that is nothing. */
+/* What becomes of a child when its parent's set changes. One that was given a set has as much of it
+ * as the parent grants; any other follows a parent that it was equal to, else keeps what it can.
+ * Both have all of the parent's if that is nothing. */
 static CorralCpuset *
-child_target (const CorralCpuset *old, const CorralCpuset *parent_old,
+child_target (const CorralCpuset *old, const CorralCpuset *wished, const CorralCpuset *parent_old,
               const CorralCpuset *parent_new)
 {
-    CorralCpuset *target = hwloc_bitmap_dup (old);
+    CorralCpuset *target = hwloc_bitmap_dup (wished != NULL ? wished : old);
 
     if (hwloc_bitmap_iszero (old))
         return target;
-    hwloc_bitmap_and (target, old, parent_new);
-    if (hwloc_bitmap_isequal (old, parent_old) || hwloc_bitmap_iszero (target))
+    hwloc_bitmap_and (target, target, parent_new);
+    if ((wished == NULL && hwloc_bitmap_isequal (old, parent_old)) || hwloc_bitmap_iszero (target))
         hwloc_bitmap_copy (target, parent_new);
     return target;
 }
 
+/* (nullable): what the directory was given, if it was */
+static CorralCpuset *
+read_wish (CorralHierarchy *h, const char *dir, const char *note)
+{
+    CorralCpuset *wished = NULL;
+
+    if (corral_cpuset_read_file (h, dir, note, &wished) == 0 && hwloc_bitmap_iszero (wished))
+        g_clear_pointer (&wished, hwloc_bitmap_free);
+    return wished;
+}
+
 /* Appends @dir and all beneath it, parents first. */
 static int
-collect (CorralHierarchy *h, const char *file, const char *dir, const Node *parent,
-         const CorralCpuset *wanted, guint depth, GPtrArray *nodes)
+collect (CorralHierarchy *h, const char *file, const char *note, const char *dir,
+         const Node *parent, const CorralCpuset *wanted, guint depth, GPtrArray *nodes)
 {
     g_autoptr (GPtrArray) names = NULL;
+    g_autoptr (CorralCpuset) wished = NULL;
     Node *node = g_new0 (Node, 1);
     int err;
 
@@ -105,7 +124,8 @@ collect (CorralHierarchy *h, const char *file, const char *dir, const Node *pare
         /* A child may have been removed meanwhile. */
         return parent != NULL && (err == ENOENT || err == ENODEV) ? 0 : err;
     }
-    node->target = parent != NULL ? child_target (node->old, parent->old, parent->target)
+    wished = parent != NULL ? read_wish (h, dir, note) : NULL;
+    node->target = parent != NULL ? child_target (node->old, wished, parent->old, parent->target)
                                   : hwloc_bitmap_dup (wanted);
     g_ptr_array_add (nodes, node);
     if (depth == 0)
@@ -114,7 +134,7 @@ collect (CorralHierarchy *h, const char *file, const char *dir, const Node *pare
     for (guint i = 0; err == 0 && i < names->len; i++) {
         g_autofree char *child = corral_dir_file (dir, g_ptr_array_index (names, i));
 
-        err = collect (h, file, child, node, NULL, depth - 1, nodes);
+        err = collect (h, file, note, child, node, NULL, depth - 1, nodes);
     }
     return err == ENOENT || err == ENODEV ? 0 : err;
 }
@@ -130,15 +150,16 @@ write_node (CorralContainerCore *core, CorralHierarchy *h, const Node *node, con
 
 static gboolean
 write_tree (CorralContainerCore *core, CorralHierarchy *h, const char *dir, const char *file,
-            const CorralCpuset *wanted, CorralUndo *undo, GError **error)
+            const char *note, const CorralCpuset *wanted, CorralUndo *undo, GError **error)
 {
     g_autoptr (GPtrArray) nodes = g_ptr_array_new_with_free_func (node_free);
     g_autoptr (CorralCpuset) both = hwloc_bitmap_alloc ();
+    g_autofree char *list = NULL;
     int err;
 
     if (wanted == NULL)
         return TRUE;
-    err = collect (h, file, dir, NULL, wanted, WALK_DEPTH, nodes);
+    err = collect (h, file, note, dir, NULL, wanted, WALK_DEPTH, nodes);
     if (err != 0)
         return corral_io_fail (error, err, "cannot read the cpusets in \"%s/%s\"", h->tree.mount,
                                dir);
@@ -158,7 +179,8 @@ write_tree (CorralContainerCore *core, CorralHierarchy *h, const char *dir, cons
             !write_node (core, h, node, file, node->target, undo, error))
             return FALSE;
     }
-    return TRUE;
+    list = corral_cpuset_format (wanted);
+    return corral_step_write (core, h, dir, note, list, undo, error);
 }
 
 static gboolean
@@ -166,8 +188,8 @@ v1_write_cpuset (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
                  const CorralCpuset *cpus, const CorralCpuset *mems, CorralUndo *undo,
                  GError **error)
 {
-    return write_tree (core, h, dir, "cpuset.mems", mems, undo, error) &&
-           write_tree (core, h, dir, "cpuset.cpus", cpus, undo, error);
+    return write_tree (core, h, dir, "cpuset.mems", WISHED_MEMS, mems, undo, error) &&
+           write_tree (core, h, dir, "cpuset.cpus", WISHED_CPUS, cpus, undo, error);
 }
 
 /* --- weight and cap --- */
@@ -257,10 +279,9 @@ v1_write_cap (CorralContainerCore *core, CorralHierarchy *h, const char *dir,
             write_number (core, h, dir, "cpu.cfs_burst_us", cap->burst_usec, undo, error));
 }
 
-static const char *const settings[] = {
-    "cpuset.mems",      "cpuset.cpus",      "cpu.shares", "cpu.cfs_period_us",
-    "cpu.cfs_quota_us", "cpu.cfs_burst_us", NULL
-};
+static const char *const settings[] = { "cpuset.mems",       "cpuset.cpus",      "cpu.shares",
+                                        "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us",
+                                        WISHED_CPUS,         WISHED_MEMS,        NULL };
 
 const CorralBackend corral_backend_v1 = {
     .threads_file = "tasks",

@@ -11,9 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define FILE_LIMIT (1024 * 1024)
+/* What the kernel keeps in all, for the notes of one directory */
+#define NOTE_LIMIT 4096
 
 int
 corral_io_open (int dir_fd, const char *path, int flags, int *ret_fd)
@@ -51,12 +54,61 @@ read_all (int fd, GString *text)
     }
 }
 
+/* The name of the note that @path is, or NULL, and its directory. */
+static const char *
+note_of (const char *path, char **ret_dir)
+{
+    const char *slash = strrchr (path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+
+    if (!g_str_has_prefix (name, CORRAL_IO_NOTE))
+        return NULL;
+    *ret_dir = g_strndup (path, slash != NULL ? (gsize) (slash - path) : 0);
+    return name;
+}
+
+static int
+read_note (int dir_fd, const char *dir, const char *name, char **ret_text)
+{
+    char text[NOTE_LIMIT + 1];
+    ssize_t got;
+    int fd, err = corral_io_open (dir_fd, dir, O_RDONLY | O_DIRECTORY, &fd);
+
+    if (err != 0)
+        return err;
+    got = fgetxattr (fd, name, text, NOTE_LIMIT);
+    err = got < 0 && errno != ENODATA && errno != ENOTSUP ? errno : 0;
+    close (fd);
+    if (err == 0)
+        *ret_text = g_strndup (text, got > 0 ? (gsize) got : 0);
+    return err;
+}
+
+/* An empty one, or a newline, takes the note away. */
+static int
+write_note (int dir_fd, const char *dir, const char *name, const char *text)
+{
+    int fd, err = corral_io_open (dir_fd, dir, O_RDONLY | O_DIRECTORY, &fd);
+
+    if (err != 0)
+        return err;
+    if (*text == '\0' || *text == '\n' ? fremovexattr (fd, name) < 0
+                                       : fsetxattr (fd, name, text, strlen (text), 0) < 0)
+        err = errno != ENODATA && errno != ENOTSUP && errno != EPERM ? errno : 0;
+    close (fd);
+    return err;
+}
+
 int
 corral_io_read (int dir_fd, const char *path, char **ret_text)
 {
+    g_autofree char *noted = NULL;
+    const char *note = note_of (path, &noted);
     GString *text;
     int fd, err;
 
+    if (note != NULL)
+        return read_note (dir_fd, noted, note, ret_text);
     err = corral_io_open (dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, &fd);
     if (err != 0)
         return err;
@@ -129,11 +181,15 @@ int
 corral_io_write (const CorralIo *io, const CorralIoTree *tree, const char *path, const char *text)
 {
     CorralIoCall call = { CORRAL_IO_WRITE, tree->mount, path, text };
+    g_autofree char *noted = NULL;
+    const char *note = note_of (path, &noted);
     ssize_t put;
     int fd, err;
 
     if (!ask_hook (io, &call, &err))
         return err;
+    if (note != NULL)
+        return write_note (tree->fd, noted, note, text);
     err = corral_io_open (tree->fd, path, O_WRONLY | O_TRUNC | O_NOFOLLOW, &fd);
     if (err != 0)
         return err;

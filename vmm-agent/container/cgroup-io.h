@@ -40,6 +40,11 @@ typedef struct {
     char *mount;
 } CorralIoTree;
 
+/* A file of such a name is no file: it is a note of ours on its directory, an extended attribute,
+ * which the kernel keeps for as long as the directory lives. It is read and written as a file; ""
+ * where there is none, or no note can be kept. */
+#define CORRAL_IO_NOTE "user.corral."
+
 /* Each returns 0 or an errno. Paths are relative; "" is the tree's top. */
 int corral_io_open (int dir_fd, const char *path, int flags, int *ret_fd);
 /* A whole file, at most 1 MiB (EFBIG), without the last newline. */

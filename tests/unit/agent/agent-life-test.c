@@ -397,6 +397,46 @@ test_cpuset (Fixture *f, gconstpointer unused)
 }
 
 static void
+assert_cpus (Fixture *f, const char *name, const CorralCpuset *wanted)
+{
+    g_autoptr (CorralCpuset) got = NULL;
+    g_autoptr (GError) error = NULL;
+
+    g_assert_true (corral_agent_get_cpuset (f->agent, name, CORRAL_AFFECT_LIVE, &got, &error));
+    g_assert_true (hwloc_bitmap_isequal (got, wanted));
+}
+
+/* The parent of a container is narrowed and widened: one that names no pCPUs has the parent's
+ * again, one that names some has those, also after a restart in between. */
+static void
+test_cpuset_of_parent (Fixture *f, gconstpointer unused)
+{
+    g_autoptr (CorralCpuset) host = NULL, mems = NULL, one = hwloc_bitmap_alloc ();
+    g_autoptr (GError) error = NULL;
+    g_autofree char *own = NULL;
+
+    FIXTURE_CHECK (f);
+    g_assert_true (corral_container_core_host_cpus (f->core, &host, &mems, &error));
+    if (hwloc_bitmap_weight (host) < 2) {
+        g_test_skip ("needs two pCPUs");
+        return;
+    }
+    hwloc_bitmap_set (one, (unsigned) hwloc_bitmap_first (host));
+    own = g_strdup_printf ("<vcpu cpuset='%d'>1</vcpu>", hwloc_bitmap_first (host));
+    fixture_define_and_start (f, "p", "/p", "");
+    fixture_define_and_start (f, "any", "/p/any", "");
+    fixture_define_and_start (f, "own", "/p/own", own);
+    g_assert_true (corral_agent_set_cpuset (f->agent, "p", one, CORRAL_AFFECT_LIVE, &error));
+    assert_cpus (f, "any", one);
+    assert_cpus (f, "own", one);
+    fixture_restart (f);
+    g_assert_true (corral_agent_set_cpuset (f->agent, "p", host, CORRAL_AFFECT_LIVE, &error));
+    g_assert_no_error (error);
+    assert_cpus (f, "any", host);
+    assert_cpus (f, "own", one);
+}
+
+static void
 test_texts (Fixture *f, gconstpointer unused)
 {
     const CorralContainer *container;
@@ -439,6 +479,7 @@ main (int argc, char **argv)
     FIXTURE_ADD ("/agent/reload", test_reload);
     FIXTURE_ADD ("/agent/tune", test_tune);
     FIXTURE_ADD ("/agent/cpuset", test_cpuset);
+    FIXTURE_ADD ("/agent/cpuset-of-parent", test_cpuset_of_parent);
     FIXTURE_ADD ("/agent/texts", test_texts);
     return g_test_run ();
 }

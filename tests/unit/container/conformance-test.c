@@ -121,12 +121,21 @@ test_cpuset (gconstpointer kind)
     assert_cpus (host, c, first);
     must_set (host, a, two);
     assert_cpus (host, b, two);
+    assert_cpus (host, c, first);
     /* To the other one alone, so that the child has nothing left of its own. */
     hwloc_bitmap_only (absent, host->cpu[1]);
     must_set (host, a, absent);
     assert_cpus (host, b, absent);
     assert_cpus (host, c, absent);
     must_set (host, a, two);
+    assert_cpus (host, b, two);
+    assert_cpus (host, c, first);
+    /* One that was given what its parent has is not one that was given nothing. */
+    must_set (host, c, two);
+    must_set (host, a, first);
+    must_set (host, c, first);
+    must_set (host, a, two);
+    assert_cpus (host, c, first);
     /* More than the host has, than the parent has, and nothing at all. */
     hwloc_bitmap_only (absent, CORRAL_CPUSET_MAX);
     hwloc_bitmap_set (absent, host->cpu[0]);

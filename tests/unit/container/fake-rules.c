@@ -350,6 +350,9 @@ fake_kernel_hook (const CorralIoCall *call, gpointer data)
     Tree *tree = NULL;
     int err = ENOENT;
 
+    /* The folder keeps notes on its directories as a kernel does. */
+    if (call->op == CORRAL_IO_WRITE && strstr (call->path, "/" CORRAL_IO_NOTE) != NULL)
+        return 0;
     for (guint i = 0; i < k->trees->len; i++)
         if (g_str_equal (((Tree *) g_ptr_array_index (k->trees, i))->mount, call->mount))
             tree = g_ptr_array_index (k->trees, i);

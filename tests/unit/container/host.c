@@ -462,12 +462,13 @@ static void
 snapshot_dir (CorralHierarchy *h, const char *dir, GString *out)
 {
     static const char *const names[] = {
-        "cpuset.cpus",        "cpuset.mems",
-        "cpu.shares",         "cpu.cfs_quota_us",
-        "cpu.cfs_period_us",  "cpu.cfs_burst_us",
-        "cpu.weight",         "cpu.max",
-        "cpu.max.burst",      "cgroup.subtree_control",
-        "cgroup.controllers", "cgroup.type",
+        "cpuset.cpus",         "cpuset.mems",
+        "cpu.shares",          "cpu.cfs_quota_us",
+        "cpu.cfs_period_us",   "cpu.cfs_burst_us",
+        "cpu.weight",          "cpu.max",
+        "cpu.max.burst",       "cgroup.subtree_control",
+        "cgroup.controllers",  "cgroup.type",
+        CORRAL_IO_NOTE "cpus", CORRAL_IO_NOTE "mems",
     };
     g_autoptr (GPtrArray) below = NULL;
 
