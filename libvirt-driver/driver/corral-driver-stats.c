@@ -195,8 +195,6 @@ add_vcpu_owners (const GArray *vcpus, CorralRpcParams *params)
     corral_rpc_params_add_uint (params, "corral.vm.count", vms);
 }
 
-/* libvirt has two numbers for a vCPU that waits, from two counters of the scheduler: wait is the
- * sum of its waits, delay the same time as schedstat counts it. Here both are the latter. */
 static void
 add_vcpus (CorralDriver *driver, const char *name, CorralRpcParams *params)
 {
@@ -218,7 +216,7 @@ add_vcpus (CorralDriver *driver, const char *name, CorralRpcParams *params)
         g_snprintf (key, sizeof key, "vcpu.%u.wait", i);
         corral_rpc_params_add_ullong (params, key, vcpu->wait_ns);
         g_snprintf (key, sizeof key, "vcpu.%u.delay", i);
-        corral_rpc_params_add_ullong (params, key, vcpu->wait_ns);
+        corral_rpc_params_add_ullong (params, key, vcpu->delay_ns);
     }
     add_vcpu_owners (vcpus, params);
 }

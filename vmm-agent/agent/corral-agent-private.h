@@ -37,9 +37,10 @@ struct CorralAgentEntry {
     guint rechecks_left;      /* looks to come before we see to it */
 };
 
-/* What /proc/PID/task/TID/stat and schedstat say of a thread now */
+/* What /proc/PID/task/TID/stat, schedstat and sched say of a thread now */
 typedef struct {
     CorralUsageCounters counters;
+    guint64 wait_sum_ns; /* what sched says, where the kernel counts it; else counters.wait_ns */
     guint64 start_time;
     gboolean running;
     int last_cpu;
@@ -54,6 +55,7 @@ typedef struct {
     gboolean apart;          /* in another container than the rest of its VM */
     int stat_fd;             /* /proc/PID/task/TID/stat and schedstat, or -1 when it is gone */
     int schedstat_fd;
+    int sched_fd;            /* or -1 where the kernel keeps no sum of waits */
     char seen_schedstat[96]; /* its text, and the state read then; "": nothing read yet */
     CorralAgentThreadState seen;
     CorralUsageSlot slot;

@@ -21,11 +21,29 @@ open_file (CorralAgent *agent, pid_t pid, pid_t tid, const char *file)
     return openat (agent->proc_fd, path, O_RDONLY | O_CLOEXEC);
 }
 
+/* Off unless somebody wants it (sysctl kernel.sched_schedstats), and then every sum of waits is 0.
+ */
+static gboolean
+kernel_sums_waits (CorralAgent *agent)
+{
+    int fd = openat (agent->proc_fd, "sys/kernel/sched_schedstats", O_RDONLY | O_CLOEXEC);
+    char on = '0';
+
+    if (fd >= 0) {
+        if (TEMP_FAILURE_RETRY (read (fd, &on, 1)) != 1)
+            on = '0';
+        close (fd);
+    }
+    return on == '1';
+}
+
 static void
 open_files (CorralAgent *agent, pid_t pid, CorralAgentThread *thread)
 {
     thread->stat_fd = open_file (agent, pid, thread->tid, "stat");
     thread->schedstat_fd = open_file (agent, pid, thread->tid, "schedstat");
+    thread->sched_fd =
+        kernel_sums_waits (agent) ? open_file (agent, pid, thread->tid, "sched") : -1;
 }
 
 static void
@@ -35,6 +53,8 @@ close_files (const CorralAgentThread *thread)
         close (thread->stat_fd);
     if (thread->schedstat_fd >= 0)
         close (thread->schedstat_fd);
+    if (thread->sched_fd >= 0)
+        close (thread->sched_fd);
 }
 
 static gboolean
@@ -88,6 +108,20 @@ parse_stat (const char *text, CorralAgentThreadState *state, guint64 *ret_run_ti
     return TRUE;
 }
 
+/* libvirt tells of two numbers for a vCPU that waits: its "wait" is the scheduler's own sum of
+ * waits, its "delay" the same time as schedstat has it. */
+static guint64
+read_wait_sum (const CorralAgentThread *thread, guint64 delay_ns)
+{
+    char text[8192];
+    guint64 sum_ns;
+
+    return thread->sched_fd >= 0 && read_again (thread->sched_fd, text, sizeof text) &&
+                   corral_usage_parse_wait_sum (text, &sum_ns)
+               ? sum_ns
+               : delay_ns;
+}
+
 /* A thread whose schedstat has not changed has not run, so its stat has not changed either: that is
  * by far the more costly file, and most vCPUs sleep. schedstat comes first; a change between the
  * two shows the next time. Kernels without CONFIG_SCHED_INFO have no schedstat; then run time is as
@@ -116,6 +150,7 @@ read_state (CorralAgentThread *thread, CorralAgentThreadState *ret_state)
         state.counters.run_ns = g_ascii_strtoull (schedstat, &end, 10);
         state.counters.wait_ns = g_ascii_strtoull (end, NULL, 10);
     }
+    state.wait_sum_ns = read_wait_sum (thread, state.counters.wait_ns);
     memcpy (thread->seen_schedstat, schedstat, sizeof schedstat);
     thread->seen = state;
     *ret_state = state;
@@ -354,11 +389,13 @@ read_vcpu (CorralAgent *agent, const Vcpu *at, CorralAgentVcpu *vcpu)
         vcpu->running = state.running;
         vcpu->last_cpu = state.last_cpu;
         vcpu->time_ns = state.counters.run_ns;
-        vcpu->wait_ns = state.counters.wait_ns;
+        vcpu->wait_ns = state.wait_sum_ns;
+        vcpu->delay_ns = state.counters.wait_ns;
     } else {
         /* It has just ended; its numbers do not go back before it leaves the list. */
         vcpu->time_ns = sample_of (agent, at->thread)->run_ns;
-        vcpu->wait_ns = sample_of (agent, at->thread)->wait_ns;
+        vcpu->wait_ns = at->thread->seen.wait_sum_ns;
+        vcpu->delay_ns = sample_of (agent, at->thread)->wait_ns;
     }
 }
 

@@ -112,10 +112,12 @@ typedef struct {
     const char *vm_name; /* borrowed */
     int vcpu;            /* its number in its own VM */
     pid_t tid;
-    gboolean running;       /* on a pCPU or runnable now; a halted vCPU is not */
-    int last_cpu;           /* pCPU it last ran on */
-    guint64 time_ns;        /* on-CPU time of the thread */
-    guint64 wait_ns;        /* time it was runnable and not running */
+    gboolean running; /* on a pCPU or runnable now; a halted vCPU is not */
+    int last_cpu;     /* pCPU it last ran on */
+    guint64 time_ns;  /* on-CPU time of the thread */
+    guint64 wait_ns;  /* time it was runnable and not running, by the scheduler's sum of waits;
+                       * where the kernel keeps none, the same as delay_ns */
+    guint64 delay_ns; /* the same time as schedstat counts it */
     CorralCpuset *affinity; /* (nullable): NULL unless asked for */
 } CorralAgentVcpu;
 /* @ret_vcpus: (out) (transfer full): of CorralAgentVcpu */

@@ -13,6 +13,10 @@
  *   between reading the threads and reading the container. */
 #include "vmm-agent/agent/corral-usage.h"
 
+#include <string.h>
+
+#define NS_PER_MS G_GUINT64_CONSTANT (1000000)
+
 static guint64
 gain (guint64 now, guint64 before)
 {
@@ -63,4 +67,34 @@ corral_usage_account_tell (CorralUsageAccount *account, guint64 total_ns)
     account->told_guest_ns += guest;
     account->told_host_ns += host;
     account->told_emulator_ns += left - guest - host;
+}
+
+gboolean
+corral_usage_parse_wait_sum (const char *text, guint64 *ret_ns)
+{
+    static const char *const names[] = { "wait_sum", "se.wait_sum", "se.statistics.wait_sum" };
+    g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+
+    for (gsize i = 0; lines[i] != NULL; i++)
+        for (gsize n = 0; n < G_N_ELEMENTS (names); n++) {
+            const gsize length = strlen (names[n]);
+            const char *at = lines[i] + length;
+            guint64 ms, ns = 0;
+            char *end;
+
+            if (strncmp (lines[i], names[n], length) != 0)
+                continue;
+            at += strspn (at, " ");
+            if (*at++ != ':')
+                continue;
+            ms = g_ascii_strtoull (at, &end, 10);
+            if (end == at || ms > G_MAXUINT64 / NS_PER_MS - 1)
+                return FALSE;
+            end += *end == '.' ? 1 : 0;
+            for (guint64 step = NS_PER_MS / 10; g_ascii_isdigit (*end) && step > 0; step /= 10)
+                ns += (guint64) (*end++ - '0') * step;
+            *ret_ns = ms * NS_PER_MS + ns;
+            return TRUE;
+        }
+    return FALSE;
 }

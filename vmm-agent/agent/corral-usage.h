@@ -38,6 +38,18 @@ typedef struct {
     guint64 early_ns; /* what members used before the kernel's counter of the container had them */
 } CorralUsageAccount;
 
+/**
+ * corral_usage_parse_wait_sum:
+ * @text: /proc/PID/task/TID/sched
+ *
+ * The scheduler's own sum of a thread's waits, which it keeps where it was built with
+ * CONFIG_SCHEDSTATS and the sysctl kernel.sched_schedstats is on. The line's name has changed over
+ * time; its value is milliseconds with six decimals.
+ *
+ * Returns: %FALSE when there is no such line
+ */
+gboolean corral_usage_parse_wait_sum (const char *text, guint64 *ret_ns) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Counting starts at @base: all zero for a thread that was born in its container, else its counters
  * on arrival. */
 void corral_usage_thread_begin (CorralUsageThread *thread, const CorralUsageCounters *base);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/agent/agent-fixture.h"
+#include "vmm-agent/agent/corral-usage.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -555,6 +556,49 @@ test_usage (Fixture *f, gconstpointer unused)
     assert_not_less (&later, &before);
 }
 
+/* The scheduler's own sum of a vCPU's waits is told as such where the kernel keeps it, and else is
+ * the other counter of the same. The switch is the whole host's, so it is used in the lab alone. */
+static void
+test_wait_sum (Fixture *f, gconstpointer unused)
+{
+    const char *switch_file = "/proc/sys/kernel/sched_schedstats";
+    g_autofree char *on = NULL, *path = NULL, *text = NULL;
+    g_autoptr (GArray) vcpus = NULL;
+    g_autoptr (GError) error = NULL;
+    const CorralAgentVcpu *vcpu;
+    guint64 before, after;
+    gboolean counted;
+    FakeVm *vm;
+
+    FIXTURE_CHECK (f);
+    if (g_getenv ("LAB") != NULL)
+        (void) g_file_set_contents_full (switch_file, "1", 1, G_FILE_SET_CONTENTS_NONE, 0600, NULL);
+    counted = g_file_get_contents (switch_file, &on, NULL, NULL) && *on == '1';
+    fixture_define_and_start (f, "a", "/a", "<devices><member type='vm' name='web'/></devices>");
+    vm = fixture_vm (f, 1);
+    add (f, "web", vm);
+    fake_vm_work (vm, 0, 20);
+    path = g_strdup_printf ("/proc/%d/task/%d/sched", (int) vm->pid, (int) fake_vm_tid (vm, 0));
+    if (counted) {
+        g_assert_true (g_file_get_contents (path, &text, NULL, &error));
+        g_assert_true (corral_usage_parse_wait_sum (text, &before));
+        g_clear_pointer (&text, g_free);
+    }
+    g_assert_true (corral_agent_list_vcpus (f->agent, "a", FALSE, &vcpus, &error));
+    g_assert_cmpuint (vcpus->len, ==, 1);
+    vcpu = &g_array_index (vcpus, CorralAgentVcpu, 0);
+    if (!counted) {
+        g_assert_cmpuint (vcpu->wait_ns, ==, vcpu->delay_ns);
+        g_test_skip ("this kernel keeps no sum of waits (kernel.sched_schedstats)");
+        return;
+    }
+    g_assert_true (g_file_get_contents (path, &text, NULL, &error));
+    g_assert_true (corral_usage_parse_wait_sum (text, &after));
+    g_assert_cmpuint (vcpu->wait_ns, >=, before);
+    g_assert_cmpuint (vcpu->wait_ns, <=, after);
+    g_assert_cmpuint (after, >, 0);
+}
+
 /* The VM ends while we are away, after its usage was told. */
 static void
 test_usage_end_unseen (Fixture *f, gconstpointer unused)
@@ -594,6 +638,7 @@ main (int argc, char **argv)
     FIXTURE_ADD ("/members/undo", test_undo);
     FIXTURE_ADD ("/members/vcpus", test_vcpus);
     FIXTURE_ADD ("/members/fresh", test_fresh);
+    FIXTURE_ADD ("/members/wait-sum", test_wait_sum);
     FIXTURE_ADD ("/members/usage", test_usage);
     FIXTURE_ADD ("/members/usage-end-unseen", test_usage_end_unseen);
     return g_test_run ();

@@ -96,6 +96,36 @@ test_move (void)
 }
 
 static void
+test_wait_sum (void)
+{
+    static const struct {
+        const char *line;
+        guint64 ns;
+    } good[] = {
+        { "wait_sum                                     :        1234.567890", 1234567890 },
+        { "se.statistics.wait_sum                       :             0.000001", 1 },
+        { "se.wait_sum:7.5", 7500000 },
+        { "wait_sum : 3", 3000000 },
+    };
+    static const char *const bad[] = {
+        "",           "wait_summary : 1.0", "wait_sum",
+        "wait_sum :", "wait_sum : none",    "wait_sum : 99999999999999999999.0",
+    };
+    guint64 ns;
+
+    for (gsize i = 0; i < G_N_ELEMENTS (good); i++) {
+        g_autofree char *text =
+            g_strdup_printf ("qemu (1, #threads: 3)\n---\nwait_max  : 9.9\n%s\nwait_count : 4\n",
+                             good[i].line);
+
+        g_assert_true (corral_usage_parse_wait_sum (text, &ns));
+        g_assert_cmpuint (ns, ==, good[i].ns);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+        g_assert_false (corral_usage_parse_wait_sum (bad[i], &ns));
+}
+
+static void
 test_counters_going_back (void)
 {
     CorralUsageThread thread;
@@ -330,6 +360,7 @@ main (int argc, char **argv)
     g_test_add_func ("/usage/split", test_split);
     g_test_add_func ("/usage/ticks", test_ticks);
     g_test_add_func ("/usage/move", test_move);
+    g_test_add_func ("/usage/wait-sum", test_wait_sum);
     g_test_add_func ("/usage/counters-going-back", test_counters_going_back);
     g_test_add_func ("/usage/invariants", test_invariants);
 #define ADD(path, function) g_test_add (path, Fixture, NULL, set_up, function, tear_down)

@@ -394,7 +394,7 @@ test_stats (Fixture *fixture, gconstpointer data)
     g_assert_cmpuint (number (prod, "vcpu.maximum"), ==, 4);
     g_assert_cmpuint (number (prod, "vcpu.3.time"), ==, 1003);
     g_assert_cmpuint (number (prod, "vcpu.3.wait"), ==, 53);
-    g_assert_cmpuint (number (prod, "vcpu.3.delay"), ==, 53);
+    g_assert_cmpuint (number (prod, "vcpu.3.delay"), ==, 63);
     g_assert_cmpuint (number (prod, "vcpu.3.state"), ==, VIR_VCPU_BLOCKED);
     g_assert_false (has (prod, "vcpu.4.time"));
     g_assert_cmpuint (number (idle, "state.state"), ==, VIR_DOMAIN_SHUTOFF);

@@ -440,6 +440,7 @@ corral_agent_list_vcpus (CorralAgent *agent, const char *name, gboolean with_aff
             .last_cpu = (int) i,
             .time_ns = 1000 + i,
             .wait_ns = 50 + i,
+            .delay_ns = 60 + i,
         };
 
         if (with_affinity)
