@@ -198,13 +198,19 @@ def attach_and_detach_move_a_running_vm(world):
 def a_vcpu_plugged_after_a_move_is_brought_in(world):
     """On cgroup v2 libvirt 9.0 tries to put the new thread into the group that it made, which the
     kernel refuses for a VM that was moved, until libvirtd is restarted and looks where the VM is.
-    The thread is in the container all the same."""
+    The thread is in the container all the same, and is known as that vCPU once libvirt writes its
+    state down, which it does at any live change."""
     guest = world.guest('grows', vcpus=1, max_vcpus=3).start()
     world.dev.attach_new(guest)
     if world.session.cgroups.unified:
         answer = guest.virsh.fails('setvcpus', guest.name, 2, '--live')
         assert 'Operation not supported' in answer.err, str(answer)
         until(lambda: len(guest.vcpu_threads()) == 2, 'the thread of the vCPU')
+        world.dev.check_holds_all(guest)
+        guest.virsh('desc', guest.name, '--live', 'one vCPU more')
+        world.dev.wait_has(vms=1, vcpus=2)
+        until(lambda: any(t.cgroups()[''].endswith('/vcpu1') for t in guest.vcpu_threads()),
+              'the vCPU to be in its place')
         world.dev.check_holds_all(guest)
     else:
         guest.plug(3)
