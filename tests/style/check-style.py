@@ -12,23 +12,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SKIP_FOLDERS = {'.git', '.mesonpy', '__pycache__', 'LICENSES'}
 MAX_LINES = 800
 
-# Which folder a public function with this prefix lives in (CONTRIBUTING.md's table).
-PREFIXES = {
-    'common': ('corral_cpuset_', 'corral_error_'),
-    'policy': ('corral_definition_', 'corral_member_def_', 'corral_partition_',
-               'corral_vm_partition_', 'corral_policy_', 'corral_xml_'),
-    'vmm-agent/container': ('corral_container_', 'corral_cgroup_'),
-    'vmm-agent/vm': ('corral_vm_',),
-    'vmm-agent/agent': ('corral_agent_', 'corral_container_definition', 'corral_settings_',
-                        'corral_store_', 'corral_usage_'),
-    'libvirt-driver/rpc': ('corral_rpc_',),
-    'libvirt-driver/driver': ('corral_driver_',),
-    'libvirt-driver/client': ('corral_client_',),
-    'libvirt-driver/hooks': ('corral_hook_',),
-    'libvirt-driver/corral': ('corral_cli_',),
-}
-
-
 def project_files():
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [f for f in folders if f not in SKIP_FOLDERS and not f.startswith('build')]
@@ -89,19 +72,27 @@ def check_text():
             yield f'{path}: must end with one newline'
 
 
+def folder_prefixes():
+    """Which folder a public function with a prefix lives in, by CONTRIBUTING.md's table."""
+    row = re.compile(r'^\| `([a-z/-]+)/` \| ((?:`corral_[a-z_]+`(?:, )?)+) \|', re.M)
+    return {folder: tuple(re.findall(r'`([^`]+)`', prefixes))
+            for folder, prefixes in row.findall(read('CONTRIBUTING.md'))}
+
+
 def check_prefixes():
     """A public function's prefix names its folder. Headers not called corral-* are a folder's own."""
+    prefixes = folder_prefixes()
     declared = re.compile(r'^[A-Za-z].*?\b(corral_[a-z0-9_]+) \(', re.M)
     for path in c_files():
         folder = os.path.dirname(path)
-        if not os.path.basename(path).startswith('corral-') or folder not in PREFIXES:
+        if not os.path.basename(path).startswith('corral-') or folder not in prefixes:
             continue
         if not path.endswith('.h'):
             continue
         for match in declared.finditer(re.sub(r'/\*.*?\*/', '', read(path), flags=re.S)):
             if match.group(0).startswith(('#', 'G_DE')):
                 continue
-            if not match.group(1).startswith(PREFIXES[folder]):
+            if not match.group(1).startswith(prefixes[folder]):
                 yield f'{path}: {match.group(1)} has no prefix of its folder'
 
 
