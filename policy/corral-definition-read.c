@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "common/corral-error.h"
 #include "policy/corral-definition-private.h"
+#include "policy/corral-wishes.h"
 
 #include <string.h>
 
@@ -38,39 +39,6 @@ read_number (CorralXmlReader *reader, const xmlNode *node, gint64 min, gint64 ma
 
         return corral_xml_fail (reader, node, "%s: expected %s, not \"%s\"", tag, expected, shown);
     }
-    return TRUE;
-}
-
-/* A list as libvirt writes it: "0-7,^3" is 0-7 without 3. Never the empty set. */
-static gboolean
-read_list (CorralXmlReader *reader, const xmlNode *node, const char *attribute, const char *of,
-           CorralCpuset **ret_set)
-{
-    g_autofree char *text = corral_xml_attribute (node, attribute);
-    g_auto (GStrv) parts = g_strsplit (g_strstrip (text), ",", -1);
-    g_autoptr (CorralCpuset) set = hwloc_bitmap_alloc ();
-    gboolean valid = TRUE;
-
-    for (gsize i = 0; parts[i] != NULL && valid; i++) {
-        g_autoptr (CorralCpuset) part = NULL;
-        gboolean without = parts[i][0] == '^';
-
-        valid = parts[i][0] != '\0' && corral_cpuset_parse (parts[i] + without, &part, NULL);
-        if (valid && without)
-            hwloc_bitmap_andnot (set, set, part);
-        else if (valid)
-            hwloc_bitmap_or (set, set, part);
-    }
-    if (!valid || hwloc_bitmap_iszero (set)) {
-        g_autofree char *tag = corral_xml_tag (node);
-        g_autofree char *shown = corral_xml_shown (text);
-
-        return corral_xml_fail (reader, node,
-                                "%s: expected in \"%s\" a list of %s such as 0-3,8 (up to %d), "
-                                "not \"%s\"",
-                                tag, attribute, of, CORRAL_CPUSET_MAX, shown);
-    }
-    *ret_set = g_steal_pointer (&set);
     return TRUE;
 }
 
@@ -213,13 +181,21 @@ read_vcpu (CorralXmlReader *reader, xmlNode *node, gpointer data)
 {
     static const char *const allowed[] = { "placement", "cpuset", "current", NULL };
     CorralDefinition *definition = data;
+    g_autofree char *placement = corral_xml_attribute (node, "placement");
     g_autofree char *text = NULL;
     guint64 ignored;
 
     if (!corral_xml_check_attributes (reader, node, allowed) ||
-        !check_value (reader, node, "placement", "static") ||
         !corral_xml_text (reader, node, &text))
         return FALSE;
+    if (g_strcmp0 (placement, "auto") == 0)
+        definition->planned = TRUE;
+    else if (placement != NULL && strcmp (placement, "static") != 0) {
+        g_autofree char *shown = corral_xml_shown (placement);
+
+        return corral_xml_fail (reader, node,
+                                "<vcpu>: expected placement='static' or 'auto', not \"%s\"", shown);
+    }
     if (*g_strstrip (text) != '\0' &&
         !g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32, &ignored, NULL)) {
         g_autofree char *shown = corral_xml_shown (text);
@@ -228,7 +204,7 @@ read_vcpu (CorralXmlReader *reader, xmlNode *node, gpointer data)
                                 shown);
     }
     return xmlHasProp (node, (const xmlChar *) "cpuset") == NULL ||
-           read_list (reader, node, "cpuset", "pCPUs", &definition->cpus);
+           corral_xml_list_attribute (reader, node, "cpuset", "pCPUs", &definition->cpus);
 }
 
 static gboolean
@@ -236,18 +212,15 @@ read_memory_nodes (CorralXmlReader *reader, xmlNode *node, gpointer data)
 {
     static const char *const allowed[] = { "mode", "placement", "nodeset", NULL };
     CorralDefinition *definition = data;
-    g_autofree char *text = NULL;
 
     if (!corral_xml_check_attributes (reader, node, allowed) ||
         !check_value (reader, node, "mode", "strict") ||
         !check_value (reader, node, "placement", "static") ||
-        !corral_xml_text (reader, node, &text))
+        !corral_xml_check_empty (reader, node))
         return FALSE;
-    if (*g_strstrip (text) != '\0')
-        return corral_xml_fail (reader, node, "<memory>: expected attributes only, not text");
     if (xmlHasProp (node, (const xmlChar *) "nodeset") == NULL)
         return corral_xml_fail (reader, node, "<memory>: expected the attribute \"nodeset\"");
-    return read_list (reader, node, "nodeset", "NUMA nodes", &definition->mems);
+    return corral_xml_list_attribute (reader, node, "nodeset", "NUMA nodes", &definition->mems);
 }
 
 static gboolean
@@ -349,12 +322,10 @@ read_burst (CorralXmlReader *reader, xmlNode *node, gpointer data)
 static gboolean
 check_burst (CorralXmlReader *reader, const xmlNode *root, const CorralCpuTune *tune)
 {
-    const xmlNode *node = root->children;
+    const xmlNode *node = corral_xml_find_own (root, "burst");
 
     if (tune->burst_usec <= 0 || tune->burst_usec <= tune->quota_usec)
         return TRUE;
-    while (node != NULL && (node->ns == NULL || strcmp ((const char *) node->name, "burst") != 0))
-        node = node->next;
     if (tune->quota_usec < 0)
         return corral_xml_fail (reader, node,
                                 "<corral:burst>: expected a <global_quota> beside it");
@@ -362,6 +333,89 @@ check_burst (CorralXmlReader *reader, const xmlNode *root, const CorralCpuTune *
                             "<corral:burst>: expected at most the quota, %" G_GINT64_FORMAT
                             ", not \"%" G_GINT64_FORMAT "\"",
                             tune->quota_usec, tune->burst_usec);
+}
+
+/* --- wishes of the planner --- */
+
+static gboolean
+read_placement (CorralXmlReader *reader, xmlNode *node, gpointer data)
+{
+    CorralDefinition *definition = data;
+    guint said;
+
+    if (!corral_wishes_read_placement (reader, node, G_MAXUINT, &definition->placement, &said))
+        return FALSE;
+    definition->placement_said |= said;
+    definition->planned = TRUE;
+    return TRUE;
+}
+
+static gboolean
+read_reserve (CorralXmlReader *reader, xmlNode *node, gpointer data)
+{
+    return corral_wishes_read_vcpus (reader, node,
+                                     &((CorralDefinition *) data)->placement.reserve_vcpus);
+}
+
+static gboolean
+read_limit (CorralXmlReader *reader, xmlNode *node, gpointer data)
+{
+    return corral_wishes_read_vcpus (reader, node,
+                                     &((CorralDefinition *) data)->placement.limit_vcpus);
+}
+
+static gboolean
+read_share (CorralXmlReader *reader, xmlNode *node, gpointer data)
+{
+    CorralDefinition *definition = data;
+
+    return corral_wishes_read_share (reader, node, &definition->placement,
+                                     &definition->placement_said);
+}
+
+/* A share is a cap that follows the members; a second one would contradict it. */
+static gboolean
+check_share (CorralXmlReader *reader, const xmlNode *root, const CorralCpuTune *tune)
+{
+    const xmlNode *share = corral_xml_find_own (root, "share");
+
+    if (share == NULL ||
+        (tune->quota_usec == -1 && tune->period_usec == -1 && tune->burst_usec == -1))
+        return TRUE;
+    return corral_xml_fail (reader, share,
+                            "<corral:share>: expected no <%s> beside it: the container's cap is "
+                            "what its VMs are promised together",
+                            tune->quota_usec != -1    ? "global_quota"
+                            : tune->period_usec != -1 ? "global_period"
+                                                      : "corral:burst");
+}
+
+static gboolean
+check_wishes (CorralXmlReader *reader, const xmlNode *root, CorralDefinition *definition)
+{
+    static const char *const companions[] = { "reserve", "limit", "share" };
+    const xmlNode *vcpu = corral_xml_find (root, "vcpu");
+    g_autofree char *placement = vcpu != NULL ? corral_xml_attribute (vcpu, "placement") : NULL;
+
+    for (gsize i = 0; i < G_N_ELEMENTS (companions) && !definition->planned; i++) {
+        const xmlNode *node = corral_xml_find_own (root, companions[i]);
+
+        if (node != NULL)
+            return corral_xml_fail (reader, node,
+                                    "<corral:%s>: expected a <corral:placement> beside it, or "
+                                    "placement='auto' in <vcpu>",
+                                    companions[i]);
+    }
+    if (!definition->planned)
+        return TRUE;
+    if (g_strcmp0 (placement, "static") == 0)
+        return corral_xml_fail (reader, vcpu,
+                                "<vcpu>: expected placement='auto' beside <corral:placement>, not "
+                                "\"static\"");
+    if ((definition->placement_said & CORRAL_SAID_MODE) == 0)
+        definition->placement.mode = CORRAL_MODE_SHARED;
+    return corral_wishes_check (reader, root, &definition->placement, definition->placement_said) &&
+           check_share (reader, root, &definition->tune);
 }
 
 /* --- partition --- */
@@ -394,15 +448,12 @@ static gboolean
 default_partition (CorralXmlReader *reader, const xmlNode *root, CorralDefinition *definition)
 {
     g_autofree char *partition = g_strconcat ("/machine/", definition->name, NULL);
-    const xmlNode *node = root->children;
 
     if (corral_partition_check (partition, NULL)) {
         definition->partition = g_steal_pointer (&partition);
         return TRUE;
     }
-    while (node != NULL && !corral_xml_is (node, "name"))
-        node = node->next;
-    return corral_xml_fail (reader, node,
+    return corral_xml_fail (reader, corral_xml_find (root, "name"),
                             "<name>: \"%s\" cannot be part of a partition's path (letters, digits, "
                             "\"_\" and \"-\" can); expected a <resource><partition> beside it",
                             definition->name);
@@ -438,7 +489,6 @@ read_member (CorralXmlReader *reader, const xmlNode *node, CorralMemberDef *memb
     static const char *const for_vm[] = { "type", "name", NULL };
     static const char *const for_vcpu[] = { "type", "name", "vcpu", NULL };
     g_autofree char *type = corral_xml_attribute (node, "type");
-    g_autofree char *text = NULL;
     const char *fault;
     gboolean vcpu;
 
@@ -450,10 +500,8 @@ read_member (CorralXmlReader *reader, const xmlNode *node, CorralMemberDef *memb
     }
     vcpu = strcmp (type, "vcpu") == 0;
     if (!corral_xml_check_attributes (reader, node, vcpu ? for_vcpu : for_vm) ||
-        !corral_xml_text (reader, node, &text))
+        !corral_xml_check_empty (reader, node))
         return FALSE;
-    if (*g_strstrip (text) != '\0')
-        return corral_xml_fail (reader, node, "<member>: expected attributes only, not text");
 
     member->name = corral_xml_attribute (node, "name");
     fault = corral_definition_name_fault (member->name != NULL ? member->name : "");
@@ -545,6 +593,10 @@ read_domain (CorralXmlReader *reader, CorralDefinition *definition)
         { "numatune", read_numatune },
         { "cputune", read_cputune },
         { "burst", read_burst, .uri = CORRAL_XML_NAMESPACE },
+        { "placement", read_placement, .uri = CORRAL_XML_NAMESPACE },
+        { "reserve", read_reserve, .uri = CORRAL_XML_NAMESPACE },
+        { "limit", read_limit, .uri = CORRAL_XML_NAMESPACE },
+        { "share", read_share, .uri = CORRAL_XML_NAMESPACE },
         { "resource", read_resource },
         { "devices", read_devices },
         /* What libvirt and its tools put into every domain document, and no container can use. */
@@ -571,7 +623,7 @@ read_domain (CorralXmlReader *reader, CorralDefinition *definition)
         return corral_xml_fail (reader, root, "<domain>: expected a <name>");
     if (definition->partition == NULL && !default_partition (reader, root, definition))
         return FALSE;
-    return check_burst (reader, root, &definition->tune);
+    return check_wishes (reader, root, definition) && check_burst (reader, root, &definition->tune);
 }
 
 /* The reader goes first only because its messages say more than those of libxml2's RelaxNG, which
@@ -585,7 +637,8 @@ corral_definition_parse (const char *xml, gsize length, CorralDefinition **ret_d
 
     if (!corral_xml_reader_init (&reader, "the container definition", xml, length, CORRAL_XML_MAX,
                                  CORRAL_XML_DEPTH) ||
-        !read_domain (&reader, definition) || !corral_xml_validate (&reader)) {
+        !read_domain (&reader, definition) ||
+        !corral_xml_validate (&reader, CORRAL_XML_CONTAINER)) {
         g_propagate_error (error, g_steal_pointer (&reader.error));
         return FALSE;
     }
@@ -609,60 +662,11 @@ corral_member_def_parse (const char *xml, gsize length, CorralMemberDef **ret_me
 
         good = corral_xml_fail (&reader, root, "%s: expected <member type='vm' name='...'/>", tag);
     }
-    if (!good || !read_member (&reader, root, member) || !corral_xml_validate (&reader)) {
+    if (!good || !read_member (&reader, root, member) ||
+        !corral_xml_validate (&reader, CORRAL_XML_CONTAINER)) {
         g_propagate_error (error, g_steal_pointer (&reader.error));
         return FALSE;
     }
     *ret_member = g_steal_pointer (&member);
-    return TRUE;
-}
-
-static const xmlNode *
-find_child (const xmlNode *node, const char *name)
-{
-    const xmlNode *child = node->children;
-
-    while (child != NULL && !corral_xml_is (child, name))
-        child = child->next;
-    return child;
-}
-
-static gboolean
-read_vm_partition (CorralXmlReader *reader, char **ret_name, char **ret_partition)
-{
-    const xmlNode *root = xmlDocGetRootElement (reader->doc);
-    const xmlNode *name, *resource, *partition;
-
-    if (!corral_xml_is (root, "domain")) {
-        g_autofree char *tag = corral_xml_tag (root);
-
-        return corral_xml_fail (reader, root, "%s: expected <domain>", tag);
-    }
-    name = find_child (root, "name");
-    if (name == NULL)
-        return corral_xml_fail (reader, root, "<domain>: expected a <name>");
-    resource = find_child (root, "resource");
-    partition = resource != NULL ? find_child (resource, "partition") : NULL;
-    if (!corral_xml_text (reader, name, ret_name))
-        return FALSE;
-    return partition == NULL || corral_xml_text (reader, partition, ret_partition);
-}
-
-gboolean
-corral_vm_partition_parse (const char *xml, gsize length, char **ret_name, char **ret_partition,
-                           GError **error)
-{
-    g_auto (CorralXmlReader) reader = { NULL };
-    g_autofree char *name = NULL;
-    g_autofree char *partition = NULL;
-
-    if (!corral_xml_reader_init (&reader, "the domain's document", xml, length, CORRAL_VM_XML_MAX,
-                                 0) ||
-        !read_vm_partition (&reader, &name, &partition)) {
-        g_propagate_error (error, g_steal_pointer (&reader.error));
-        return FALSE;
-    }
-    *ret_name = g_steal_pointer (&name);
-    *ret_partition = g_steal_pointer (&partition);
     return TRUE;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "policy/corral-definition-private.h"
+#include "policy/corral-wishes.h"
 
 static void append (GString *out, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
@@ -63,6 +64,33 @@ append_metadata (GString *out, const GPtrArray *all)
     g_string_append (out, "  </metadata>\n");
 }
 
+/* What was said, and no default: a host's defaults may change. */
+static void
+append_wishes (GString *out, const CorralDefinition *definition)
+{
+    static const char ns[] = " xmlns:corral='" CORRAL_XML_NAMESPACE "'";
+    const CorralPlacement *placement = &definition->placement;
+    const guint said = definition->placement_said & ~(guint) CORRAL_SAID_HELPERS;
+
+    if (said != 0) {
+        g_string_append_printf (out, "  <corral:placement%s", ns);
+        corral_wishes_append_placement (out, placement, said);
+        g_string_append (out, "/>\n");
+    }
+    if (placement->reserve_vcpus > 0)
+        g_string_append_printf (out, "  <corral:reserve%s vcpus='%u'/>\n", ns,
+                                placement->reserve_vcpus);
+    if (placement->limit_vcpus > 0)
+        g_string_append_printf (out, "  <corral:limit%s vcpus='%u'/>\n", ns,
+                                placement->limit_vcpus);
+    if (placement->share_percent == 0)
+        return;
+    g_string_append_printf (out, "  <corral:share%s percent='%u'", ns, placement->share_percent);
+    if ((definition->placement_said & CORRAL_SAID_HELPERS) != 0)
+        append (out, " helpers='%u'", placement->helpers_percent);
+    g_string_append (out, "/>\n");
+}
+
 static void
 append_tune (GString *out, const CorralCpuTune *tune)
 {
@@ -112,6 +140,11 @@ char *
 corral_definition_format (const CorralDefinition *definition, const CorralDefinitionLive *live)
 {
     GString *out = g_string_new ("<domain type='corral'");
+    CorralCpuTune tune = definition->tune;
+
+    /* With a share, the cap that an active container has is the plan's, and no wish. */
+    if (definition->placement.share_percent > 0)
+        tune.period_usec = tune.quota_usec = tune.burst_usec = -1;
 
     if (live != NULL && live->id >= 0)
         append (out, " id='%d'", live->id);
@@ -122,7 +155,7 @@ corral_definition_format (const CorralDefinition *definition, const CorralDefini
     append_description (out, definition->description);
     append_metadata (out, definition->metadata);
 
-    g_string_append (out, "  <vcpu placement='static'");
+    append (out, "  <vcpu placement='%s'", definition->planned ? "auto" : "static");
     if (definition->cpus != NULL) {
         g_autofree char *list = corral_cpuset_format (definition->cpus);
 
@@ -135,7 +168,9 @@ corral_definition_format (const CorralDefinition *definition, const CorralDefini
         append (out, "  <numatune>\n    <memory mode='strict' nodeset='%s'/>\n  </numatune>\n",
                 list);
     }
-    append_tune (out, &definition->tune);
+    append_tune (out, &tune);
+    if (definition->planned)
+        append_wishes (out, definition);
 
     append (out, "  <resource>\n    <partition>%s</partition>\n  </resource>\n",
             definition->partition);

@@ -93,6 +93,9 @@ corral_definition_copy (const CorralDefinition *definition)
     copy->cpus = definition->cpus != NULL ? hwloc_bitmap_dup (definition->cpus) : NULL;
     copy->mems = definition->mems != NULL ? hwloc_bitmap_dup (definition->mems) : NULL;
     copy->tune = definition->tune;
+    copy->planned = definition->planned;
+    copy->placement = definition->placement;
+    copy->placement_said = definition->placement_said;
     copy->members = g_ptr_array_copy (definition->members, (GCopyFunc) copy_member, NULL);
     copy->metadata = g_ptr_array_copy (definition->metadata, (GCopyFunc) copy_metadata, NULL);
     return copy;

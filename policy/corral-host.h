@@ -6,11 +6,16 @@
  *     <reserve cpuset='8-9'/>             nobody's: neither planned nor housekeeping
  *     <placement smt='prefer' numa='prefer' overcommit='4.0' drift='repair'/>  defaults
  *   </host>
- */
+ *
+ * Any attribute of a container's <corral:placement> may have a default, but "mode": what a
+ * container is should not change under it. */
 #pragma once
 
 #include "policy/corral-placement.h"
 #include "policy/corral-topology.h"
+
+/* Longest document read, in bytes. */
+#define CORRAL_HOST_XML_MAX (256 * 1024)
 
 typedef enum {
     CORRAL_PER_HOST,
@@ -23,7 +28,8 @@ typedef struct {
     guint cores;                /* whole cores for housekeeping, from the lowest up; 0: none */
     CorralHostPer per;
     CorralCpuset *reserve;    /* (nullable): pCPUs that the planner does not touch */
-    CorralPlacement defaults; /* for what a container's own <corral:placement> does not say */
+    CorralPlacement defaults; /* for what a container's own <corral:placement> does not say; @mode
+                                 is CORRAL_MODE_NONE */
 } CorralHost;
 
 /* Without a host.xml: one core of the host is housekeeping as soon as anything is planned. */
@@ -35,7 +41,25 @@ gboolean corral_host_parse (const char *xml, gsize length, CorralHost **ret_host
     G_GNUC_WARN_UNUSED_RESULT;
 char *corral_host_format (const CorralHost *host);
 
-/* The housekeeping pCPUs on this topology: those of them that are online. Returns: (transfer full)
+/**
+ * corral_host_complete:
+ * @placement: (inout): a container's, as its definition has it
+ * @said: its placement_said
+ *
+ * Fills in this host's defaults where @placement says nothing, as far as they can hold in its mode:
+ * "overcommit" is for shared containers only, and never so large that a promised share could not be
+ * had; "exclusive" for dedicated ones only. The planner wants its wishes completed.
+ */
+void corral_host_complete (const CorralHost *host, CorralPlacement *placement, guint said);
+
+/**
+ * corral_host_housekeeping:
+ *
+ * The housekeeping pCPUs on this topology: those of them that are online. Named ones as they are;
+ * by count, in each host, package or node, all threads of the lowest cores that have a thread which
+ * is online and not reserved. Empty when none of them is online, or when there shall be none.
+ *
+ * Returns: (transfer full)
  */
 CorralCpuset *corral_host_housekeeping (const CorralHost *host, const CorralTopology *topology);
 

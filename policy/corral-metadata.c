@@ -80,7 +80,8 @@ corral_definition_metadata_read (CorralXmlReader *reader, xmlNode *node,
         return corral_xml_fail (reader, node,
                                 "%s: expected an element with a namespace of its own in <metadata>",
                                 tag);
-    if (ns_is (node->ns, CORRAL_XML_NAMESPACE))
+    /* "urn:corral:1" too, but also those that corrald answers for itself: plan, explain, drift. */
+    if (node->ns->href != NULL && g_str_has_prefix ((const char *) node->ns->href, "urn:corral:"))
         return corral_xml_fail (reader, node,
                                 "%s: expected a namespace other than Corral's own in <metadata>",
                                 tag);

@@ -59,7 +59,7 @@ typedef enum {
     CORRAL_WISH_EMULATOR = 1 << 2,
 } CorralWish;
 
-/* Attributes that a <corral:placement> has. */
+/* Attributes that a document has; the others are defaults. */
 typedef enum {
     CORRAL_SAID_MODE = 1 << 0,
     CORRAL_SAID_SMT = 1 << 1,
@@ -68,6 +68,7 @@ typedef enum {
     CORRAL_SAID_OVERCOMMIT = 1 << 4,
     CORRAL_SAID_EXCLUSIVE = 1 << 5,
     CORRAL_SAID_DRIFT = 1 << 6,
+    CORRAL_SAID_HELPERS = 1 << 7, /* helpers='' of <corral:share> */
 } CorralPlacementSaid;
 
 /* clang-format off */
@@ -78,3 +79,7 @@ typedef enum {
 #define CORRAL_OVERCOMMIT_MAX 100000 /* 100.0 */
 /* Most vCPUs that a wish may name; of a VM it is what libvirt takes. */
 #define CORRAL_VCPUS_MAX 16384
+/* Of a pCPU, in percent. A vCPU is one thread; helpers may be many. */
+#define CORRAL_SHARE_MAX 100
+#define CORRAL_HELPERS_MAX 1000
+#define CORRAL_HELPERS_DEFAULT 10

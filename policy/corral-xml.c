@@ -26,14 +26,30 @@ corral_xml_shown (const char *text)
     }
 }
 
+static gboolean
+is_own (const xmlNode *node)
+{
+    return node->ns != NULL && g_strcmp0 ((const char *) node->ns->href, CORRAL_XML_NAMESPACE) == 0;
+}
+
+/* What stands before the names of Corral's own elements in messages about @node's document: nothing
+ * where the whole document is Corral's. */
+static const char *
+own_prefix (const xmlNode *node)
+{
+    const xmlNode *root = node->doc != NULL ? xmlDocGetRootElement (node->doc) : NULL;
+
+    return root != NULL && is_own (root) ? "" : "corral:";
+}
+
 char *
 corral_xml_tag (const xmlNode *node)
 {
     g_autofree char *name = corral_xml_shown (node != NULL ? (const char *) node->name : "");
     const xmlNs *ns = node != NULL ? node->ns : NULL;
 
-    if (ns != NULL && g_strcmp0 ((const char *) ns->href, CORRAL_XML_NAMESPACE) == 0)
-        return g_strdup_printf ("<corral:%s>", name);
+    if (ns != NULL && is_own (node))
+        return g_strdup_printf ("<%s%s>", own_prefix (node), name);
     if (ns != NULL && ns->prefix != NULL) {
         g_autofree char *prefix = corral_xml_shown ((const char *) ns->prefix);
 
@@ -129,6 +145,64 @@ check_depth (CorralXmlReader *reader, guint max)
     return TRUE;
 }
 
+/* The encoding that an XML declaration names; %NULL: it names none, or there is no declaration.
+ * What is broken in it is left to libxml2. Returns: (transfer full) (nullable) */
+static char *
+declared_encoding (const char *xml, gsize length)
+{
+    static const char mark[] = "\xef\xbb\xbf", start[] = "<?xml", name[] = "encoding";
+    g_autofree char *declaration = NULL;
+    const char *at, *end;
+
+    if (length >= strlen (mark) && memcmp (xml, mark, strlen (mark)) == 0) {
+        xml += strlen (mark);
+        length -= strlen (mark);
+    }
+    if (length <= strlen (start) || memcmp (xml, start, strlen (start)) != 0 ||
+        !g_ascii_isspace (xml[strlen (start)]))
+        return NULL;
+    end = g_strstr_len (xml, (gssize) length, "?>");
+    declaration = g_strndup (xml, end != NULL ? (gsize) (end - xml) : length);
+    at = strstr (declaration, name);
+    if (at == NULL)
+        return NULL;
+    at += strlen (name);
+    at += strspn (at, " \t\r\n");
+    if (*at != '=')
+        return NULL;
+    at++;
+    at += strspn (at, " \t\r\n");
+    end = *at == '"' || *at == '\'' ? strchr (at + 1, *at) : NULL;
+    return end != NULL ? g_strndup (at + 1, (gsize) (end - at - 1)) : NULL;
+}
+
+/* Bytes that are UTF-8 and hold no NUL begin like no other encoding that libxml2 knows by its first
+ * bytes; with a declaration that is passed over (XML_PARSE_IGNORE_ENC) it never looks for a
+ * converter. */
+static gboolean
+check_encoding (CorralXmlReader *reader, const char *xml, gsize length)
+{
+    g_autofree char *encoding = NULL;
+    g_autofree char *shown = NULL;
+    const char *end;
+
+    if (!g_utf8_validate_len (xml, length, &end)) {
+        g_autofree char *message =
+            g_strdup_printf ("expected UTF-8, not the byte 0x%02X", (guint8) *end);
+        long line = 1;
+
+        for (const char *at = xml; at < end; at++)
+            line += *at == '\n';
+        return fail_at (reader, line, message);
+    }
+    encoding = declared_encoding (xml, length);
+    if (encoding == NULL || g_ascii_strcasecmp (encoding, "UTF-8") == 0 ||
+        g_ascii_strcasecmp (encoding, "US-ASCII") == 0)
+        return TRUE;
+    shown = corral_xml_shown (encoding);
+    return corral_xml_fail (reader, NULL, "<?xml?>: expected encoding='UTF-8', not \"%s\"", shown);
+}
+
 gboolean
 corral_xml_reader_init (CorralXmlReader *reader, const char *what, const char *xml, gsize length,
                         gsize max, guint depth)
@@ -141,6 +215,9 @@ corral_xml_reader_init (CorralXmlReader *reader, const char *what, const char *x
     if (length == 0)
         return corral_xml_fail (reader, NULL, "it is empty");
 
+    if (!check_encoding (reader, xml, length))
+        return FALSE;
+
     parser = xmlNewParserCtxt ();
     if (parser == NULL)
         g_error ("out of memory");
@@ -148,7 +225,7 @@ corral_xml_reader_init (CorralXmlReader *reader, const char *what, const char *x
     parser->sax->serror = on_parser_error;
     parser->sax->internalSubset = on_doctype;
     reader->doc = xmlCtxtReadMemory (parser, xml, (int) length, NULL, NULL,
-                                     XML_PARSE_NONET | XML_PARSE_BIG_LINES);
+                                     XML_PARSE_NONET | XML_PARSE_BIG_LINES | XML_PARSE_IGNORE_ENC);
     xmlFreeParserCtxt (parser);
     if (reader->error == NULL &&
         (reader->doc == NULL || xmlDocGetRootElement (reader->doc) == NULL))
@@ -175,14 +252,19 @@ on_schema_error (void *data, xmlErrorPtr details)
 
 /* Compiled once, kept for the life of the process. */
 static xmlRelaxNG *
-get_schema (void)
+get_schema (CorralXmlSchema which)
 {
-    static gsize schema;
+    static gsize schemas[2];
+    gsize *schema = &schemas[which];
 
-    if (g_once_init_enter (&schema)) {
+    if (g_once_init_enter (schema)) {
         CorralXmlReader reader = { .what = "the built-in schema" };
         xmlRelaxNGParserCtxt *parser =
-            xmlRelaxNGNewMemParserCtxt (corral_xml_schema, (int) corral_xml_schema_length);
+            which == CORRAL_XML_HOST
+                ? xmlRelaxNGNewMemParserCtxt (corral_xml_host_schema,
+                                              (int) corral_xml_host_schema_length)
+                : xmlRelaxNGNewMemParserCtxt (corral_xml_container_schema,
+                                              (int) corral_xml_container_schema_length);
         xmlRelaxNG *compiled;
 
         xmlRelaxNGSetParserStructuredErrors (parser, on_schema_error, &reader);
@@ -191,15 +273,15 @@ get_schema (void)
         /* Input has no part in this: only a build with a broken schema gets here. */
         if (compiled == NULL)
             g_error ("%s", reader.error != NULL ? reader.error->message : "no schema");
-        g_once_init_leave (&schema, (gsize) compiled);
+        g_once_init_leave (schema, (gsize) compiled);
     }
-    return (xmlRelaxNG *) schema;
+    return (xmlRelaxNG *) *schema;
 }
 
 gboolean
-corral_xml_validate (CorralXmlReader *reader)
+corral_xml_validate (CorralXmlReader *reader, CorralXmlSchema schema)
 {
-    xmlRelaxNGValidCtxt *validator = xmlRelaxNGNewValidCtxt (get_schema ());
+    xmlRelaxNGValidCtxt *validator = xmlRelaxNGNewValidCtxt (get_schema (schema));
     int result;
 
     xmlRelaxNGSetValidStructuredErrors (validator, on_schema_error, reader);
@@ -207,7 +289,8 @@ corral_xml_validate (CorralXmlReader *reader)
     xmlRelaxNGFreeValidCtxt (validator);
     if (result == 0)
         return TRUE;
-    return corral_xml_fail (reader, NULL, "it does not fit the schema container.rng");
+    return corral_xml_fail (reader, NULL, "it does not fit the schema %s",
+                            schema == CORRAL_XML_HOST ? "host.rng" : "container.rng");
 }
 
 /* --- elements --- */
@@ -217,6 +300,33 @@ corral_xml_is (const xmlNode *node, const char *name)
 {
     return node->type == XML_ELEMENT_NODE && node->ns == NULL &&
            strcmp ((const char *) node->name, name) == 0;
+}
+
+gboolean
+corral_xml_is_own (const xmlNode *node, const char *name)
+{
+    return node->type == XML_ELEMENT_NODE && is_own (node) &&
+           strcmp ((const char *) node->name, name) == 0;
+}
+
+const xmlNode *
+corral_xml_find (const xmlNode *node, const char *name)
+{
+    const xmlNode *child = node->children;
+
+    while (child != NULL && !corral_xml_is (child, name))
+        child = child->next;
+    return child;
+}
+
+const xmlNode *
+corral_xml_find_own (const xmlNode *node, const char *name)
+{
+    const xmlNode *child = node->children;
+
+    while (child != NULL && !corral_xml_is_own (child, name))
+        child = child->next;
+    return child;
 }
 
 gboolean
@@ -252,6 +362,77 @@ corral_xml_attribute (const xmlNode *node, const char *name)
 
     xmlFree (value);
     return copy;
+}
+
+gboolean
+corral_xml_number_attribute (CorralXmlReader *reader, const xmlNode *node, const char *name,
+                             guint min, guint max, const char *expected, guint *ret_number)
+{
+    g_autofree char *text = corral_xml_attribute (node, name);
+    guint64 number = 0;
+
+    if (text == NULL ||
+        !g_ascii_string_to_unsigned (g_strstrip (text), 10, min, max, &number, NULL)) {
+        g_autofree char *tag = corral_xml_tag (node);
+        g_autofree char *shown = corral_xml_shown (text != NULL ? text : "");
+
+        return corral_xml_fail (reader, node, "%s: expected in \"%s\" %s, not \"%s\"", tag, name,
+                                expected, shown);
+    }
+    *ret_number = (guint) number;
+    return TRUE;
+}
+
+gboolean
+corral_xml_list_attribute (CorralXmlReader *reader, const xmlNode *node, const char *name,
+                           const char *of, CorralCpuset **ret_set)
+{
+    g_autofree char *value = corral_xml_attribute (node, name);
+    const char *text = value != NULL ? g_strstrip (value) : "";
+    g_auto (GStrv) parts = g_strsplit (text, ",", -1);
+    g_autoptr (CorralCpuset) set = hwloc_bitmap_alloc ();
+    gboolean valid = TRUE;
+
+    for (gsize i = 0; parts[i] != NULL && valid; i++) {
+        g_autoptr (CorralCpuset) part = NULL;
+        gboolean without = parts[i][0] == '^';
+
+        valid = parts[i][0] != '\0' && corral_cpuset_parse (parts[i] + without, &part, NULL);
+        if (valid && without)
+            hwloc_bitmap_andnot (set, set, part);
+        else if (valid)
+            hwloc_bitmap_or (set, set, part);
+    }
+    if (!valid || hwloc_bitmap_iszero (set)) {
+        g_autofree char *tag = corral_xml_tag (node);
+        g_autofree char *shown = corral_xml_shown (text);
+
+        return corral_xml_fail (reader, node,
+                                "%s: expected in \"%s\" a list of %s such as 0-3,8 (up to %d), "
+                                "not \"%s\"",
+                                tag, name, of, CORRAL_CPUSET_MAX, shown);
+    }
+    *ret_set = g_steal_pointer (&set);
+    return TRUE;
+}
+
+gboolean
+corral_xml_check_empty (CorralXmlReader *reader, const xmlNode *node)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *tag = corral_xml_tag (node);
+
+    for (const xmlNode *child = node->children; child != NULL; child = child->next)
+        if (child->type == XML_ELEMENT_NODE) {
+            g_autofree char *inner = corral_xml_tag (child);
+
+            return corral_xml_fail (reader, child, "%s: expected attributes only, not %s", tag,
+                                    inner);
+        }
+    if (!corral_xml_text (reader, node, &text))
+        return FALSE;
+    return *g_strstrip (text) == '\0' ||
+           corral_xml_fail (reader, node, "%s: expected attributes only, not text", tag);
 }
 
 gboolean
@@ -307,7 +488,8 @@ fail_unknown (CorralXmlReader *reader, const xmlNode *node, const CorralXmlEleme
     for (gsize i = 0; i < n_elements; i++)
         if (elements[i].read != NULL)
             g_string_append_printf (known, "%s%s%s", known->len > 0 ? ", " : "",
-                                    elements[i].uri != NULL ? "corral:" : "", elements[i].name);
+                                    elements[i].uri != NULL ? own_prefix (node) : "",
+                                    elements[i].name);
     return corral_xml_fail (reader, node, "%s is unknown in %s; expected one of: %s", tag, parent,
                             known->str);
 }

@@ -156,7 +156,11 @@ test_set_refused (void)
           "\"&\"",
           CORRAL_ERROR_XML },
         { CORRAL_XML_NAMESPACE, "q", "<x/>",
-          "cannot read the metadata element: line 1: <corral:x>: expected a namespace other than "
+          "cannot read the metadata element: line 1: <x>: expected a namespace other than "
+          "Corral's own in <metadata>",
+          CORRAL_ERROR_XML },
+        { "urn:corral:plan:1", "q", "<plan generation='1'/>",
+          "cannot read the metadata element: line 1: <q:plan>: expected a namespace other than "
           "Corral's own in <metadata>",
           CORRAL_ERROR_XML },
     };
