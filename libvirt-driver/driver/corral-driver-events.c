@@ -6,16 +6,16 @@
  * domain or of all, and each event that it gets carries the number that its registration was
  * answered with. The agent emits in order, and a client's queue keeps the order.
  *
- * Only this way of registering is served. A client uses the older one, without numbers, only with a
- * server that lacks VIR_DRV_FEATURE_REMOTE_EVENT_CALLBACK, which ours says it has.
+ * Clients from before 2014 do not know of these numbers. They register for a kind, of
+ * every domain, and get events without a number, as libvirt still serves them.
  */
 
 /* More than one client of libvirt has any use for; python's and virsh's register each kind once. */
 #define REGISTRATIONS_MAX 1024
 
 typedef struct {
-    int callback;
-    int event; /* virDomainEventID */
+    int callback; /* 0: the older way */
+    int event;    /* virDomainEventID */
     gboolean one_domain;
     guint8 uuid[CORRAL_UUID_BYTES];
 } Registration;
@@ -58,36 +58,71 @@ subscriber_of (CorralDriver *driver, CorralRpcClient *client)
 
 /* --- registration --- */
 
+/* @registration: its callback is set here unless it is of the older kind. */
+static gboolean
+add_registration (CorralDriver *driver, CorralRpcClient *client, Registration *registration,
+                  gboolean old, GError **error)
+{
+    Subscriber *subscriber = subscriber_of (driver, client);
+
+    if (subscriber->registrations->len >= REGISTRATIONS_MAX) {
+        corral_driver_error (error, VIR_ERR_OPERATION_FAILED,
+                             "a connection may register for events %d times", REGISTRATIONS_MAX);
+        return FALSE;
+    }
+    if (!old) {
+        registration->callback = subscriber->next_callback;
+        subscriber->next_callback =
+            subscriber->next_callback == G_MAXINT ? 1 : subscriber->next_callback + 1;
+    }
+    g_array_append_val (subscriber->registrations, *registration);
+    return TRUE;
+}
+
+/* Kinds that no container ever has are taken too, and stay silent: a client asks for all. */
+static gboolean
+check_event (int event, int last, GError **error)
+{
+    if (event >= 0 && event <= last)
+        return TRUE;
+    corral_driver_error (error, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d", event);
+    return FALSE;
+}
+
 static gboolean
 event_register (CorralDriver *driver, CorralRpcClient *client, gconstpointer args, gpointer ret,
                 GError **error)
 {
     const CorralWireEventRegisterArgs *wanted = args;
     Registration registration = { .event = wanted->event };
-    Subscriber *subscriber;
 
-    /* Kinds that no container ever has are taken too, and stay silent: a client asks for all. */
-    if (wanted->event < 0 || wanted->event > VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE) {
-        corral_driver_error (error, VIR_ERR_INTERNAL_ERROR, "unsupported event ID %d",
-                             wanted->event);
+    if (!check_event (wanted->event, VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE, error))
         return FALSE;
-    }
     if (wanted->dom != NULL) {
         registration.one_domain = TRUE;
         memcpy (registration.uuid, wanted->dom->uuid, sizeof registration.uuid);
     }
-    subscriber = subscriber_of (driver, client);
-    if (subscriber->registrations->len >= REGISTRATIONS_MAX) {
-        corral_driver_error (error, VIR_ERR_OPERATION_FAILED,
-                             "a connection may register for events %d times", REGISTRATIONS_MAX);
+    if (!add_registration (driver, client, &registration, FALSE, error))
         return FALSE;
-    }
-    registration.callback = subscriber->next_callback;
-    subscriber->next_callback =
-        subscriber->next_callback == G_MAXINT ? 1 : subscriber->next_callback + 1;
-    g_array_append_val (subscriber->registrations, registration);
     ((CorralWireInt *) ret)->value = registration.callback;
     return TRUE;
+}
+
+/* Takes away the first that fits: by @callback, or, where that is 0, an older one by @event. */
+static gboolean
+remove_registration (CorralRpcClient *client, int callback, int event)
+{
+    Subscriber *subscriber = corral_rpc_client_get_data (client);
+
+    for (guint i = 0; subscriber != NULL && i < subscriber->registrations->len; i++) {
+        const Registration *at = &g_array_index (subscriber->registrations, Registration, i);
+
+        if (at->callback == callback && (callback != 0 || at->event == event)) {
+            g_array_remove_index (subscriber->registrations, i);
+            return TRUE;
+        }
+    }
+    return FALSE;
 }
 
 static gboolean
@@ -95,18 +130,63 @@ event_deregister (CorralDriver *driver, CorralRpcClient *client, gconstpointer a
                   GError **error)
 {
     const CorralWireInt *callback = args;
-    Subscriber *subscriber = corral_rpc_client_get_data (client);
 
-    for (guint i = 0; subscriber != NULL && i < subscriber->registrations->len; i++) {
-        if (g_array_index (subscriber->registrations, Registration, i).callback ==
-            callback->value) {
-            g_array_remove_index (subscriber->registrations, i);
-            return TRUE;
-        }
-    }
+    if (callback->value != 0 && remove_registration (client, callback->value, -1))
+        return TRUE;
     corral_driver_error (error, VIR_ERR_INTERNAL_ERROR, "domain event callback %d not registered",
                          callback->value);
     return FALSE;
+}
+
+/* --- the older way --- */
+
+static gboolean
+old_register (CorralDriver *driver, CorralRpcClient *client, int event, GError **error)
+{
+    Registration registration = { .event = event };
+
+    return check_event (event, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, error) &&
+           add_registration (driver, client, &registration, TRUE, error);
+}
+
+static gboolean
+old_deregister (CorralRpcClient *client, int event, GError **error)
+{
+    if (!check_event (event, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, error))
+        return FALSE;
+    if (remove_registration (client, 0, event))
+        return TRUE;
+    corral_driver_error (error, VIR_ERR_INTERNAL_ERROR, "domain event %d not registered", event);
+    return FALSE;
+}
+
+static gboolean
+event_register_any (CorralDriver *driver, CorralRpcClient *client, gconstpointer args, gpointer ret,
+                    GError **error)
+{
+    return old_register (driver, client, ((const CorralWireInt *) args)->value, error);
+}
+
+static gboolean
+event_deregister_any (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,
+                      gpointer ret, GError **error)
+{
+    return old_deregister (client, ((const CorralWireInt *) args)->value, error);
+}
+
+/* These answer a number that no client has ever looked at; libvirt leaves it 0. */
+static gboolean
+event_register_lifecycle (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,
+                          gpointer ret, GError **error)
+{
+    return old_register (driver, client, VIR_DOMAIN_EVENT_ID_LIFECYCLE, error);
+}
+
+static gboolean
+event_deregister_lifecycle (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,
+                            gpointer ret, GError **error)
+{
+    return old_deregister (client, VIR_DOMAIN_EVENT_ID_LIFECYCLE, error);
 }
 
 /* --- messages --- */
@@ -281,6 +361,23 @@ message_clear (Message *message)
 
 /* --- sending --- */
 
+/* Of the kinds that the older way knows, a container has two. @message keeps what it holds. */
+static void
+send_old (const Subscriber *subscriber, const Message *message)
+{
+    if (message->event == VIR_DOMAIN_EVENT_ID_LIFECYCLE) {
+        const CorralWireEventLifecycle *lifecycle = &message->body.lifecycle;
+        CorralWireOldEventLifecycle old = { lifecycle->dom, lifecycle->event, lifecycle->detail };
+
+        corral_rpc_client_send_event (subscriber->client, CORRAL_PROC_DOMAIN_EVENT_LIFECYCLE, &old);
+    } else if (message->event == VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED) {
+        CorralWireOldEventDevice old = { message->body.device.dom, message->body.device.alias };
+
+        corral_rpc_client_send_event (subscriber->client, CORRAL_PROC_DOMAIN_EVENT_DEVICE_REMOVED,
+                                      &old);
+    }
+}
+
 static void
 send_to (const Subscriber *subscriber, Message *message, const guint8 *uuid)
 {
@@ -292,6 +389,10 @@ send_to (const Subscriber *subscriber, Message *message, const guint8 *uuid)
             (registration->one_domain &&
              memcmp (registration->uuid, uuid, sizeof registration->uuid) != 0))
             continue;
+        if (registration->callback == 0) {
+            send_old (subscriber, message);
+            continue;
+        }
         message->body.callback = registration->callback;
         corral_rpc_client_send_event (subscriber->client, message->procedure, &message->body);
     }
@@ -331,5 +432,9 @@ corral_driver_events_clear (CorralDriver *driver)
 const CorralDriverEntry corral_driver_event_calls[] = {
     { CORRAL_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, event_register },
     { CORRAL_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY, event_deregister },
+    { CORRAL_PROC_CONNECT_DOMAIN_EVENT_REGISTER, event_register_lifecycle },
+    { CORRAL_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER, event_deregister_lifecycle },
+    { CORRAL_PROC_CONNECT_DOMAIN_EVENT_REGISTER_ANY, event_register_any },
+    { CORRAL_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER_ANY, event_deregister_any },
     { 0 },
 };

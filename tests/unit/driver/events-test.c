@@ -156,6 +156,52 @@ test_deregister (Fixture *fixture, gconstpointer data)
     g_assert_false (wire_has_event (fixture->client));
 }
 
+/* As clients did before 2014: no numbers, and two calls for life and death alone. */
+static void
+test_old (Fixture *fixture, gconstpointer data)
+{
+    const int any = CORRAL_PROC_CONNECT_DOMAIN_EVENT_REGISTER_ANY;
+    const int not_any = CORRAL_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER_ANY;
+    CorralWireInt removed = { VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED };
+    CorralWireInt lifecycle = { VIR_DOMAIN_EVENT_ID_LIFECYCLE };
+    CorralWireInt tunable = { VIR_DOMAIN_EVENT_ID_TUNABLE }, none = { -1 }, zero = { 0 };
+    CorralWireOldEventLifecycle life = { 0 };
+    CorralWireOldEventDevice device = { 0 };
+    CorralWireInt answer = { 7 };
+
+    assert_refused (fixture->reader, not_any, &removed, VIR_ERR_INTERNAL_ERROR,
+                    "domain event 15 not registered");
+    assert_refused (fixture->reader, any, &tunable, VIR_ERR_INTERNAL_ERROR,
+                    "unsupported event ID 17");
+    assert_refused (fixture->reader, any, &none, VIR_ERR_INTERNAL_ERROR, "unsupported event ID -1");
+    assert_done (fixture->reader, any, &removed, NULL);
+    assert_done (fixture->reader, CORRAL_PROC_CONNECT_DOMAIN_EVENT_REGISTER, NULL, &answer);
+    g_assert_cmpint (answer.value, ==, 0);
+    /* They have no number, not even 0. */
+    assert_refused (fixture->reader, CORRAL_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY,
+                    &zero, VIR_ERR_INTERNAL_ERROR, "not registered");
+    emit (fixture, CORRAL_EVENT_STARTED, &fixture->prod, NULL);
+    emit (fixture, CORRAL_EVENT_MEMBER_ADDED, &fixture->prod, "db");
+    emit (fixture, CORRAL_EVENT_MEMBER_REMOVED, &fixture->prod, "db");
+    g_assert_cmpint (wire_next_event (fixture->reader, &life), ==,
+                     CORRAL_PROC_DOMAIN_EVENT_LIFECYCLE);
+    g_assert_cmpstr (life.dom.name, ==, "prod");
+    g_assert_cmpint (life.event, ==, VIR_DOMAIN_EVENT_STARTED);
+    wire_free (CORRAL_PROC_DOMAIN_EVENT_LIFECYCLE, &life);
+    g_assert_cmpint (wire_next_event (fixture->reader, &device), ==,
+                     CORRAL_PROC_DOMAIN_EVENT_DEVICE_REMOVED);
+    g_assert_cmpstr (device.alias, ==, "db");
+    wire_free (CORRAL_PROC_DOMAIN_EVENT_DEVICE_REMOVED, &device);
+
+    assert_done (fixture->reader, CORRAL_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER, NULL, NULL);
+    assert_refused (fixture->reader, not_any, &lifecycle, VIR_ERR_INTERNAL_ERROR,
+                    "domain event 0 not registered");
+    assert_done (fixture->reader, not_any, &removed, NULL);
+    emit (fixture, CORRAL_EVENT_STOPPED, &fixture->prod, NULL);
+    settle (fixture->reader);
+    g_assert_false (wire_has_event (fixture->reader));
+}
+
 static void
 test_bounds (Fixture *fixture, gconstpointer data)
 {
@@ -289,6 +335,7 @@ main (int argc, char **argv)
     ADD ("events/burst", test_burst);
     ADD ("events/one-domain", test_one_domain);
     ADD ("events/deregister", test_deregister);
+    ADD ("events/old", test_old);
     ADD ("events/bounds", test_bounds);
     ADD ("events/gone", test_gone);
     ADD ("events/tunable", test_tunable);
