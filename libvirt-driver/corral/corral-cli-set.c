@@ -71,7 +71,7 @@ set_cpus (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError *
     return TRUE;
 }
 
-/* --- memory nodes, which only a definition can say --- */
+/* --- memory nodes --- */
 
 static gboolean
 check_definition_only (virDomain *domain, const CorralCliArgs *args, GError **error)
@@ -82,27 +82,25 @@ check_definition_only (virDomain *domain, const CorralCliArgs *args, GError **er
 
     if (live)
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
-                     "cannot change the memory nodes of active container \"%s\": libvirt has no "
-                     "call for it; change its definition with --config",
+                     "cannot take the memory nodes of active container \"%s\" away: libvirt has "
+                     "no call for it; change its definition with --config, or give it a list",
                      virDomainGetName (domain));
     return !live;
 }
 
+/* None of its own, but its parent's: that only a definition can say. */
 static gboolean
-set_mems (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError **error)
+unset_mems (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError **error)
 {
-    const char *mems = corral_cli_args_option (args, "mems");
     g_autofree char *changed = NULL;
     g_autoptr (virDomain) defined = NULL;
     char *text;
 
-    if (mems == NULL)
-        return TRUE;
     if (!check_definition_only (domain, args, error))
         return FALSE;
     text = virDomainGetXMLDesc (domain, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE);
     if (text != NULL) {
-        changed = corral_cli_xml_set_mems (text, mems, error);
+        changed = corral_cli_xml_set_mems (text, "", error);
         free (text);
         if (changed == NULL)
             return FALSE;
@@ -114,6 +112,27 @@ set_mems (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError *
         return FALSE;
     }
     return TRUE;
+}
+
+static gboolean
+set_mems (CorralCli *cli, virDomain *domain, const CorralCliArgs *args, GError **error)
+{
+    const char *mems = corral_cli_args_option (args, "mems");
+    virTypedParameterPtr params = NULL;
+    int n = 0, room = 0, done;
+
+    if (mems == NULL)
+        return TRUE;
+    if (*mems == '\0')
+        return unset_mems (cli, domain, args, error);
+    done = virTypedParamsAddString (&params, &n, &room, VIR_DOMAIN_NUMA_NODESET, mems);
+    if (done == 0)
+        done = virDomainSetNumaParameters (domain, params, n, corral_cli_args_affect (args));
+    virTypedParamsFree (params, n);
+    if (done < 0)
+        corral_client_set_error (error, "cannot give container \"%s\" the memory nodes \"%s\"",
+                                 virDomainGetName (domain), mems);
+    return done == 0;
 }
 
 /* What makes no sense is refused before anything is changed. */

@@ -40,6 +40,7 @@ extern const CorralDriverEntry corral_driver_device_calls[];
 extern const CorralDriverEntry corral_driver_text_calls[];
 extern const CorralDriverEntry corral_driver_vcpu_calls[];
 extern const CorralDriverEntry corral_driver_sched_calls[];
+extern const CorralDriverEntry corral_driver_numa_calls[];
 extern const CorralDriverEntry corral_driver_stats_calls[];
 extern const CorralDriverEntry corral_driver_node_calls[];
 extern const CorralDriverEntry corral_driver_event_calls[];

@@ -51,6 +51,7 @@ corral_driver_new (CorralAgent *agent, CorralRpcServer *server)
     add_calls (driver, corral_driver_text_calls);
     add_calls (driver, corral_driver_vcpu_calls);
     add_calls (driver, corral_driver_sched_calls);
+    add_calls (driver, corral_driver_numa_calls);
     add_calls (driver, corral_driver_stats_calls);
     add_calls (driver, corral_driver_node_calls);
     add_calls (driver, corral_driver_event_calls);

@@ -283,7 +283,10 @@ def set_weight_cap_and_cpus(world):
     assert world.show(inner)['cpus'] == str(world.cpus[0])
     assert world.within.vcpu_threads()[0].affinity() == {world.cpus[0]}
     cli('set', inner.name, '--cpus', proc.cpulist(world.cpus))
-    assert '--config' in cli.fails('set', inner.name, '--mems', 0)
+    cli('set', inner.name, '--mems', 0)
+    assert "nodeset='0'" in cli('dump', inner.name)
+    cli.fails('set', inner.name, '--mems', 4000)
+    assert '--config' in cli.fails('set', inner.name, '--mems', '')
     cli('set', inner.name, '--mems', 0, '--config')
     assert "nodeset='0'" in cli('dump', inner.name, '--inactive')
     cli.fails('set', inner.name, '--shares', 1, status=2)

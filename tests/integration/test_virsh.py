@@ -255,6 +255,38 @@ def vcpucount_and_vcpuinfo(world):
 
 
 @suite.test
+def a_container_without_vcpus(world):
+    """virsh asks libvirt for the details of no vCPU at all, which libvirt itself refuses."""
+    one = Container(world.corrald, 'empty').start()
+    assert world.virsh('vcpucount', one.name, '--current', '--live').out.strip() == '0'
+    assert world.virsh('dominfo', one.name).fields()['CPU(s)'] == '0'
+    assert 'must not be NULL' in world.virsh.fails('vcpuinfo', one.name).err
+    with_none = libvirt.open(world.corrald.uri).lookupByName(one.name)
+    assert with_none.maxVcpus() == 0
+    for words in (('shutdown',), ('set-lifecycle-action', '--type', 'poweroff', '--action',
+                                  'destroy')):
+        answer = world.virsh.fails(words[0], one.name, *words[1:])
+        assert 'not supported by the connection driver' in answer.err, str(answer)
+    world.virsh('destroy', one.name)
+    world.virsh('undefine', one.name)
+
+
+@suite.test
+def numatune(world):
+    node = world.virsh('numatune', world.box.name).fields()
+    assert node['numa_mode'] == 'strict', node
+    assert proc.parse_cpulist(node['numa_nodeset']), node
+    world.virsh('numatune', world.box.name, '--nodeset', 0, '--live', '--config')
+    for flag in ('--live', '--config'):
+        assert world.virsh('numatune', world.box.name, flag).fields()['numa_nodeset'] == '0'
+    assert "nodeset='0'" in world.virsh('dumpxml', world.box.name, '--inactive').out
+    world.virsh.fails('numatune', world.box.name, '--nodeset', 500, '--live')
+    world.virsh.fails('numatune', world.box.name, '--mode', 'interleave', '--nodeset', 0)
+    world.virsh_ro.fails('numatune', world.box.name, '--nodeset', 0, '--live')
+    assert world.virsh_ro('numatune', world.box.name).fields()['numa_nodeset'] == '0'
+
+
+@suite.test
 def vcpupin(world):
     cpu, every = world.cpus[0], proc.cpulist(world.session.cgroups.cpus(world.box.path))
     first, second = world.guest.vcpu_threads()

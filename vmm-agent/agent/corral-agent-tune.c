@@ -164,39 +164,92 @@ replace_set (CorralCpuset **field, const CorralCpuset *set)
     *field = hwloc_bitmap_dup (set);
 }
 
-gboolean
-corral_agent_set_cpuset (CorralAgent *agent, const char *name, const CorralCpuset *cpus,
-                         guint affect, GError **error)
+static CorralCpuset **
+set_field (CorralDefinition *definition, gboolean mems)
+{
+    return mems ? &definition->mems : &definition->cpus;
+}
+
+static gboolean
+set_sets (CorralAgent *agent, const char *name, gboolean mems, const CorralCpuset *set,
+          guint affect, CorralAgentEntry **ret_live, GError **error)
 {
     CorralAgentEntry *entry = corral_agent_find (agent, name, error);
     g_auto (CorralAgentDraft) draft = { NULL };
     gboolean live;
 
+    *ret_live = NULL;
     if (entry == NULL || !corral_agent_draft_begin (entry, affect, &draft, error))
         return FALSE;
-    if (hwloc_bitmap_iszero (cpus) || hwloc_bitmap_last (cpus) > CORRAL_CPUSET_MAX ||
-        hwloc_bitmap_last (cpus) < 0) {
+    if (hwloc_bitmap_iszero (set) || hwloc_bitmap_last (set) > CORRAL_CPUSET_MAX ||
+        hwloc_bitmap_last (set) < 0) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
-                     "cannot set the cpuset of the container \"%s\": at least one pCPU and none "
+                     "cannot set the cpuset of the container \"%s\": at least one %s and none "
                      "above %d are expected",
-                     name, CORRAL_CPUSET_MAX);
+                     name, mems ? "NUMA node" : "pCPU", CORRAL_CPUSET_MAX);
         return FALSE;
     }
     live = draft.live != NULL;
     if (live)
-        replace_set (&draft.live->cpus, cpus);
+        replace_set (set_field (draft.live, mems), set);
     if (draft.config != NULL)
-        replace_set (&draft.config->cpus, cpus);
+        replace_set (set_field (draft.config, mems), set);
     if (!corral_agent_draft_save (agent, &draft, error))
         return FALSE;
-    if (live &&
-        !corral_container_set_cpuset (agent->core, entry->stored->partition, cpus, NULL, error)) {
+    if (live && !corral_container_set_cpuset (agent->core, entry->stored->partition,
+                                              mems ? NULL : set, mems ? set : NULL, error)) {
         corral_agent_draft_undo (agent, &draft);
         return FALSE;
     }
     corral_agent_draft_commit (agent, &draft);
     if (live)
-        corral_agent_emit_simple (agent, entry, CORRAL_EVENT_TUNED, NULL);
+        *ret_live = entry;
+    return TRUE;
+}
+
+gboolean
+corral_agent_set_cpuset (CorralAgent *agent, const char *name, const CorralCpuset *cpus,
+                         guint affect, GError **error)
+{
+    CorralAgentEntry *live;
+
+    if (!set_sets (agent, name, FALSE, cpus, affect, &live, error))
+        return FALSE;
+    if (live != NULL)
+        corral_agent_emit_simple (agent, live, CORRAL_EVENT_TUNED, NULL);
+    return TRUE;
+}
+
+gboolean
+corral_agent_set_mems (CorralAgent *agent, const char *name, const CorralCpuset *mems, guint affect,
+                       GError **error)
+{
+    CorralAgentEntry *live;
+
+    return set_sets (agent, name, TRUE, mems, affect, &live, error);
+}
+
+static gboolean
+get_sets (CorralAgent *agent, const char *name, gboolean mems, guint affect, CorralCpuset **ret_set,
+          GError **error)
+{
+    CorralAgentEntry *entry = corral_agent_find (agent, name, error);
+    g_auto (CorralAgentDraft) draft = { NULL };
+    g_autoptr (CorralCpuset) cpus = NULL, nodes = NULL;
+    const CorralCpuset *set;
+
+    if (entry == NULL || !corral_agent_draft_begin (entry, affect, &draft, error))
+        return FALSE;
+    if (draft.live != NULL) {
+        if (!corral_container_get_cpuset (agent->core, draft.live->partition, &cpus, &nodes, error))
+            return FALSE;
+    } else if (!corral_container_core_host_cpus (agent->core, &cpus, &nodes, error)) {
+        return FALSE;
+    }
+    set = draft.live == NULL ? *set_field (draft.config, mems) : NULL;
+    if (set == NULL)
+        set = mems ? nodes : cpus;
+    *ret_set = hwloc_bitmap_dup (set);
     return TRUE;
 }
 
@@ -204,22 +257,14 @@ gboolean
 corral_agent_get_cpuset (CorralAgent *agent, const char *name, guint affect,
                          CorralCpuset **ret_cpus, GError **error)
 {
-    CorralAgentEntry *entry = corral_agent_find (agent, name, error);
-    g_auto (CorralAgentDraft) draft = { NULL };
-    g_autoptr (CorralCpuset) cpus = NULL, mems = NULL;
+    return get_sets (agent, name, FALSE, affect, ret_cpus, error);
+}
 
-    if (entry == NULL || !corral_agent_draft_begin (entry, affect, &draft, error))
-        return FALSE;
-    if (draft.live != NULL) {
-        if (!corral_container_get_cpuset (agent->core, draft.live->partition, &cpus, &mems, error))
-            return FALSE;
-    } else if (draft.config->cpus != NULL) {
-        cpus = hwloc_bitmap_dup (draft.config->cpus);
-    } else if (!corral_container_core_host_cpus (agent->core, &cpus, &mems, error)) {
-        return FALSE;
-    }
-    *ret_cpus = g_steal_pointer (&cpus);
-    return TRUE;
+gboolean
+corral_agent_get_mems (CorralAgent *agent, const char *name, guint affect, CorralCpuset **ret_mems,
+                       GError **error)
+{
+    return get_sets (agent, name, TRUE, affect, ret_mems, error);
 }
 
 static gboolean

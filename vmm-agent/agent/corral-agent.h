@@ -141,6 +141,12 @@ gboolean corral_agent_get_cpuset (CorralAgent *agent, const char *name, guint af
                                   CorralCpuset **ret_cpus, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same for the NUMA nodes that its memory comes from; a change is no event, as in libvirt. */
+gboolean corral_agent_set_mems (CorralAgent *agent, const char *name, const CorralCpuset *mems,
+                                guint affect, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_agent_get_mems (CorralAgent *agent, const char *name, guint affect,
+                                CorralCpuset **ret_mems, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Live values are read from the kernel; every field is set on success (burst 0, quota
  * CORRAL_QUOTA_NONE, ...). */
 gboolean corral_agent_get_tune (CorralAgent *agent, const char *name, guint affect,

@@ -44,15 +44,17 @@ def enter_namespace(binds, hide):
 
 
 def start(request):
+    # Before the fork, so that whoever is told the number can read it.
+    log = os.open(request['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     pid = os.fork()
     if pid:
+        os.close(log)
         return pid
     try:
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.setsid()
-        log = os.open(request['log'], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open('/dev/null', os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(log, 1)

@@ -437,6 +437,33 @@ test_cpuset_of_parent (Fixture *f, gconstpointer unused)
 }
 
 static void
+test_mems (Fixture *f, gconstpointer unused)
+{
+    const guint both = CORRAL_AFFECT_LIVE | CORRAL_AFFECT_CONFIG;
+    g_autoptr (CorralCpuset) host = NULL, nodes = NULL, one = hwloc_bitmap_alloc ();
+    g_autoptr (CorralCpuset) far = hwloc_bitmap_alloc (), got = NULL, after = NULL, cpus = NULL;
+    g_autoptr (GError) error = NULL;
+
+    FIXTURE_CHECK (f);
+    g_assert_true (corral_container_core_host_cpus (f->core, &host, &nodes, &error));
+    hwloc_bitmap_set (one, (unsigned) hwloc_bitmap_first (nodes));
+    hwloc_bitmap_set (far, 1000);
+    fixture_define_and_start (f, "web", "/web", "");
+    g_assert_true (corral_agent_set_mems (f->agent, "web", one, both, &error));
+    g_assert_true (corral_agent_get_mems (f->agent, "web", CORRAL_AFFECT_LIVE, &got, &error));
+    g_assert_true (hwloc_bitmap_isequal (got, one));
+    g_assert_true (hwloc_bitmap_isequal (corral_agent_lookup_name (f->agent, "web")->config->mems,
+                                         one));
+    g_assert_false (corral_agent_set_mems (f->agent, "web", far, both, &error));
+    g_clear_error (&error);
+    g_assert_true (corral_agent_get_mems (f->agent, "web", CORRAL_AFFECT_CONFIG, &after, &error));
+    g_assert_true (hwloc_bitmap_isequal (after, one));
+    g_assert_true (corral_agent_get_cpuset (f->agent, "web", CORRAL_AFFECT_LIVE, &cpus, &error));
+    g_assert_true (hwloc_bitmap_isequal (cpus, host));
+    fixture_expect_events (f, "def:web on:web");
+}
+
+static void
 test_texts (Fixture *f, gconstpointer unused)
 {
     const CorralContainer *container;
@@ -480,6 +507,7 @@ main (int argc, char **argv)
     FIXTURE_ADD ("/agent/tune", test_tune);
     FIXTURE_ADD ("/agent/cpuset", test_cpuset);
     FIXTURE_ADD ("/agent/cpuset-of-parent", test_cpuset_of_parent);
+    FIXTURE_ADD ("/agent/mems", test_mems);
     FIXTURE_ADD ("/agent/texts", test_texts);
     return g_test_run ();
 }

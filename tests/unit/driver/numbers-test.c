@@ -138,6 +138,66 @@ test_cpuset (Fixture *fixture, gconstpointer data)
                     "Empty cpu list");
 }
 
+/* --- memory nodes --- */
+
+static void
+assert_nodes (Fixture *fixture, const CorralWireDomain *dom, guint flags, const char *nodes)
+{
+    CorralWireNumaRet numa = { { 0 } };
+
+    assert_done (fixture->reader, CORRAL_PROC_DOMAIN_GET_NUMA_PARAMETERS,
+                 &(CorralWireSchedulerFlagsArgs){ *dom, 2, flags }, &numa);
+    g_assert_cmpint (numa.nparams, ==, 2);
+    g_assert_cmpuint (numa.params.params_len, ==, 2);
+    g_assert_cmpstr (numa.params.params_val[0].field, ==, VIR_DOMAIN_NUMA_MODE);
+    g_assert_cmpint (numa.params.params_val[0].value.CorralWireValue_u.i, ==,
+                     VIR_DOMAIN_NUMATUNE_MEM_STRICT);
+    g_assert_cmpstr (numa.params.params_val[1].value.CorralWireValue_u.s, ==, nodes);
+    wire_free (CORRAL_PROC_DOMAIN_GET_NUMA_PARAMETERS, &numa);
+}
+
+static void
+test_nodes (Fixture *fixture, gconstpointer data)
+{
+    const int set = CORRAL_PROC_DOMAIN_SET_NUMA_PARAMETERS;
+    CorralWireParam params[2] = { { (char *) VIR_DOMAIN_NUMA_NODESET, { 0 } },
+                                  { (char *) VIR_DOMAIN_NUMA_MODE, { 0 } } };
+    CorralWireSetNumaArgs args = { .dom = fixture->prod, .flags = VIR_DOMAIN_AFFECT_LIVE };
+    CorralWireNumaRet numa = { { 0 } };
+
+    assert_done (fixture->reader, CORRAL_PROC_DOMAIN_GET_NUMA_PARAMETERS,
+                 &(CorralWireSchedulerFlagsArgs){ fixture->prod, 0, 0 }, &numa);
+    g_assert_cmpint (numa.nparams, ==, 2);
+    g_assert_cmpuint (numa.params.params_len, ==, 0);
+    assert_refused (fixture->reader, CORRAL_PROC_DOMAIN_GET_NUMA_PARAMETERS,
+                    &(CorralWireSchedulerFlagsArgs){ fixture->prod, 17, 0 }, VIR_ERR_INVALID_ARG,
+                    "room for 17 parameters");
+    assert_nodes (fixture, &fixture->prod, VIR_DOMAIN_AFFECT_LIVE, "0-1");
+
+    params[0].value.type = CORRAL_WIRE_PARAM_STRING;
+    params[0].value.CorralWireValue_u.s = (char *) "1";
+    params[1].value.type = CORRAL_WIRE_PARAM_INT;
+    params[1].value.CorralWireValue_u.i = VIR_DOMAIN_NUMATUNE_MEM_STRICT;
+    args.params.params_val = params;
+    args.params.params_len = 2;
+    assert_done (fixture->client, set, &args, NULL);
+    assert_nodes (fixture, &fixture->prod, VIR_DOMAIN_AFFECT_LIVE, "1");
+    assert_nodes (fixture, &fixture->prod, VIR_DOMAIN_AFFECT_CONFIG, "0-1");
+    params[1].value.CorralWireValue_u.i = VIR_DOMAIN_NUMATUNE_MEM_INTERLEAVE;
+    assert_refused (fixture->client, set, &args, VIR_ERR_CONFIG_UNSUPPORTED, "'strict'");
+    args.params.params_len = 1;
+    params[0].value.CorralWireValue_u.s = (char *) "";
+    assert_refused (fixture->client, set, &args, VIR_ERR_INVALID_ARG, "Empty node list");
+    params[0].value.CorralWireValue_u.s = (char *) "x";
+    assert_refused (fixture->client, set, &args, VIR_ERR_INVALID_ARG, "x");
+    params[0].value.CorralWireValue_u.s = (char *) "0";
+    params[0].field = (char *) "numa_none";
+    assert_refused (fixture->client, set, &args, VIR_ERR_INVALID_ARG, "'numa_none'");
+    assert_nodes (fixture, &fixture->prod, VIR_DOMAIN_AFFECT_LIVE, "1");
+    args.dom = fixture->idle;
+    assert_refused (fixture->client, set, &args, VIR_ERR_OPERATION_INVALID, "");
+}
+
 /* --- weight and cap --- */
 
 /* One parameter, by name, as an llong. */
@@ -517,6 +577,7 @@ main (int argc, char **argv)
     ADD ("vcpu/counts", test_vcpu_counts);
     ADD ("vcpu/pins", test_pins);
     ADD ("vcpu/cpuset", test_cpuset);
+    ADD ("vcpu/nodes", test_nodes);
     ADD ("sched/set", test_tune);
     ADD ("sched/refused", test_tune_refused);
     ADD ("sched/room", test_tune_room);

@@ -491,6 +491,36 @@ corral_agent_get_cpuset (CorralAgent *agent, const char *name, guint affect,
     return TRUE;
 }
 
+/* The nodes are in the definitions alone. */
+gboolean
+corral_agent_set_mems (CorralAgent *agent, const char *name, const CorralCpuset *mems, guint affect,
+                       GError **error)
+{
+    Entry *entry = find_entry (agent, name);
+    CorralDefinition *definitions[2] = { entry->shown.live, entry->shown.config };
+
+    if (!may_change (agent, error))
+        return FALSE;
+    for (int which = 0; which < 2; which++)
+        if ((affect & (which == 0 ? CORRAL_AFFECT_LIVE : CORRAL_AFFECT_CONFIG)) != 0) {
+            g_clear_pointer (&definitions[which]->mems, hwloc_bitmap_free);
+            definitions[which]->mems = hwloc_bitmap_dup (mems);
+        }
+    return TRUE;
+}
+
+gboolean
+corral_agent_get_mems (CorralAgent *agent, const char *name, guint affect, CorralCpuset **ret_mems,
+                       GError **error)
+{
+    const Entry *entry = find_entry (agent, name);
+    const CorralDefinition *definition =
+        affect == CORRAL_AFFECT_LIVE ? entry->shown.live : entry->shown.config;
+
+    return definition->mems != NULL ? (*ret_mems = hwloc_bitmap_dup (definition->mems), TRUE)
+                                    : corral_cpuset_parse ("0-1", ret_mems, error);
+}
+
 gboolean
 corral_agent_get_tune (CorralAgent *agent, const char *name, guint affect, CorralCpuTune *ret_tune,
                        GError **error)
