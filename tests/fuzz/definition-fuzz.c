@@ -34,6 +34,10 @@ check_round_trip (const CorralDefinition *definition)
     second = corral_definition_format (again, &live);
     g_assert_cmpstr (first, ==, second);
     g_assert_true (corral_partition_check (again->partition, NULL));
+    g_assert_cmpint (again->planned, ==, definition->planned);
+    g_assert_cmpuint (again->placement_said, ==, definition->placement_said);
+    g_assert_cmpmem (&again->placement, sizeof again->placement, &definition->placement,
+                     sizeof definition->placement);
 }
 
 static void
