@@ -99,12 +99,12 @@ corral_agent_get_tune (CorralAgent *agent, const char *name, guint affect, Corra
 /* The limits that cannot be told from one field alone, checked on what the change makes of the
  * whole. */
 static gboolean
-check_tune (const CorralCpuTune *before, const CorralCpuTune *change, GError **error)
+check_tune (const CorralDefinition *before, const CorralCpuTune *change, GError **error)
 {
     CorralCpuTune tune = CORRAL_AGENT_TUNE_DEFAULT;
     const char *wrong = NULL;
 
-    corral_agent_tune_merge (&tune, before);
+    corral_agent_tune_merge (&tune, &before->tune);
     corral_agent_tune_merge (&tune, change);
     if (tune.shares < 2 || tune.shares > 262144)
         wrong = "the weight (shares) is not between 2 and 262144";
@@ -115,6 +115,9 @@ check_tune (const CorralCpuTune *before, const CorralCpuTune *change, GError **e
     else if (tune.burst_usec < 0 || (tune.burst_usec > 0 && (tune.quota_usec == CORRAL_QUOTA_NONE ||
                                                              tune.burst_usec > tune.quota_usec)))
         wrong = "the burst is larger than the quota";
+    else if (before->placement.share_percent > 0 &&
+             (change->period_usec != -1 || change->quota_usec != -1 || change->burst_usec != -1))
+        wrong = "its cap is what <corral:share> promises its VMs together";
     if (wrong != NULL)
         g_set_error_literal (error, CORRAL_ERROR, CORRAL_ERROR_INVALID, wrong);
     return wrong == NULL;
@@ -132,8 +135,8 @@ corral_agent_set_tune (CorralAgent *agent, const char *name, const CorralCpuTune
     if (entry == NULL || !corral_agent_draft_begin (entry, affect, &draft, error))
         return FALSE;
     live = draft.live != NULL;
-    if ((live && !check_tune (&draft.live->tune, tune, error)) ||
-        (draft.config != NULL && !check_tune (&draft.config->tune, tune, error))) {
+    if ((live && !check_tune (draft.live, tune, error)) ||
+        (draft.config != NULL && !check_tune (draft.config, tune, error))) {
         g_prefix_error (error, "cannot tune the container \"%s\": ", name);
         return FALSE;
     }

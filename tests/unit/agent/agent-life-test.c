@@ -366,6 +366,31 @@ test_tune (Fixture *f, gconstpointer unused)
     g_assert_cmpint (corral_agent_lookup_name (f->agent, "web")->live->tune.shares, ==, 768);
 }
 
+/* Nobody else sets the cap of a container whose VMs are promised a share; its weight is free. */
+static void
+test_tune_share (Fixture *f, gconstpointer unused)
+{
+    CorralCpuTune tune = CORRAL_CPU_TUNE_INIT;
+    g_autoptr (GError) error = NULL;
+
+    FIXTURE_CHECK (f);
+    fixture_define (f, "web", "/web",
+                    "<vcpu placement='auto'/>"
+                    "<corral:share xmlns:corral='urn:corral:1' percent='50'/>");
+    tune.quota_usec = 50000;
+    g_assert_false (corral_agent_set_tune (f->agent, "web", &tune, CORRAL_AFFECT_CONFIG, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
+    g_assert_nonnull (strstr (error->message, "<corral:share>"));
+    g_clear_error (&error);
+    tune = (CorralCpuTune){ 768, -1, -1, -1 };
+    g_assert_true (corral_agent_set_tune (f->agent, "web", &tune, CORRAL_AFFECT_CONFIG, &error));
+    g_assert_no_error (error);
+    fixture_restart (f);
+    g_assert_cmpint (corral_agent_lookup_name (f->agent, "web")->config->tune.shares, ==, 768);
+    g_assert_cmpuint (corral_agent_lookup_name (f->agent, "web")->config->placement.share_percent,
+                      ==, 50);
+}
+
 static void
 test_cpuset (Fixture *f, gconstpointer unused)
 {
@@ -505,6 +530,7 @@ main (int argc, char **argv)
     FIXTURE_ADD ("/agent/broken-files", test_broken_files);
     FIXTURE_ADD ("/agent/reload", test_reload);
     FIXTURE_ADD ("/agent/tune", test_tune);
+    FIXTURE_ADD ("/agent/tune-share", test_tune_share);
     FIXTURE_ADD ("/agent/cpuset", test_cpuset);
     FIXTURE_ADD ("/agent/cpuset-of-parent", test_cpuset_of_parent);
     FIXTURE_ADD ("/agent/mems", test_mems);
