@@ -11,7 +11,8 @@ import sys
 import time
 
 import libvirt
-from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, proc, until
+from harness import (Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, delegated, proc,
+                     until)
 
 BOLD, GREEN, RED, DIM, PLAIN = ('\033[1m', '\033[32m', '\033[31m', '\033[2m', '\033[0m') \
     if sys.stdout.isatty() else ('',) * 5
@@ -247,6 +248,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--build', required=True, help='the build folder')
     options = parser.parse_args()
+    delegated.enter()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('stopped'))
     # KVM where it really runs the guest, else QEMU's emulation
     os.environ.setdefault('CORRAL_TEST_ACCEL', 'auto')

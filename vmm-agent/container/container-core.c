@@ -170,6 +170,28 @@ open_root (CorralContainerCore *core, int root_fd, GError **error)
     return TRUE;
 }
 
+/* systemd holds every directory of a v2 tree that it runs, and allows nobody else in: it turns off
+ * the controllers that none of its units needs, and a VM taken out of its scope is one that has
+ * ended. Its own process sits in init.scope, at the top. Beneath a cgroup namespace that begins at
+ * a delegated unit there is no such directory, and all of the tree is the unit's. */
+static gboolean
+is_free_of_systemd (CorralContainerCore *core, GError **error)
+{
+    for (guint i = 0; i < core->hierarchies->len; i++) {
+        const CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
+
+        if (!h->members || h->version != 2 || !corral_io_exists (h->tree.fd, "init.scope"))
+            continue;
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED,
+                     "cannot use the cgroups of this host: systemd owns the tree \"%s\"; run "
+                     "libvirtd and corrald in one unit of a slice of their own, with Delegate=yes "
+                     "and a cgroup namespace, as corrald(8) shows",
+                     h->tree.mount);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 CorralContainerCore *
 corral_container_core_open (int root_fd, GError **error)
 {
@@ -187,6 +209,8 @@ corral_container_core_open (int root_fd, GError **error)
             "controller");
         return NULL;
     }
+    if (!is_free_of_systemd (core, error))
+        return NULL;
     for (guint i = 0; i < core->hierarchies->len; i++)
         has_v1 |= ((CorralHierarchy *) g_ptr_array_index (core->hierarchies, i))->version == 1;
     core->backend = !has_v1 ? "v2" : core->unified != NULL ? "hybrid" : "v1";

@@ -6,6 +6,8 @@ import signal
 import sys
 import traceback
 
+from . import delegated
+
 
 class Skip(Exception):
     """Raised by a test that cannot run here; its text says why."""
@@ -91,6 +93,7 @@ class Suite:
         parser.add_argument('--pure-v1', action='store_true', help='hide a hybrid host\'s v2 tree')
         parser.add_argument('only', nargs='*', help='names of test functions')
         options = parser.parse_args()
+        delegated.enter()
         # So that a test that is stopped from outside clears away as well.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit('stopped'))
         signal.signal(signal.SIGHUP, lambda *_: sys.exit('stopped'))

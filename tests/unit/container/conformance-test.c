@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* --- life --- */
 
@@ -341,6 +342,32 @@ test_core (gconstpointer kind)
                               CORRAL_FEATURE_THREAD_ANYWHERE);
 }
 
+/* A v2 tree that systemd runs is left alone; what it keeps beside v1 controllers is no matter. */
+static void
+test_systemd (void)
+{
+    static const FakeKind kinds[] = { FAKE_V2, FAKE_HYBRID };
+
+    for (guint i = 0; i < G_N_ELEMENTS (kinds); i++) {
+        g_autoptr (FakeKernel) kernel = fake_kernel_new (kinds[i], "0-3");
+        g_autoptr (CorralContainerCore) core = NULL;
+        g_autoptr (GError) error = NULL;
+        const char *scope =
+            kinds[i] == FAKE_V2 ? "sys/fs/cgroup/init.scope" : "sys/fs/cgroup/unified/init.scope";
+
+        g_assert_cmpint (mkdirat (fake_kernel_root (kernel), scope, 0755), ==, 0);
+        core = corral_container_core_open (fake_kernel_root (kernel), &error);
+        if (kinds[i] != FAKE_V2) {
+            g_assert_no_error (error);
+            continue;
+        }
+        g_assert_null (core);
+        g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_UNSUPPORTED);
+        g_assert_nonnull (strstr (error->message, "systemd owns the tree \"/sys/fs/cgroup\""));
+        g_assert_nonnull (strstr (error->message, "Delegate="));
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -370,6 +397,7 @@ main (int argc, char **argv)
     };
 
     g_test_init (&argc, &argv, NULL);
+    g_test_add_func ("/container/systemd", test_systemd);
     for (int kind = 0; kind < N_HOSTS; kind++)
         for (guint i = 0; i < G_N_ELEMENTS (tests); i++) {
             g_autofree char *path =

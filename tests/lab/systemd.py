@@ -1,0 +1,82 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs a command under a real systemd, in the lab: it becomes PID 1 of a PID namespace and owns the
+lab's cgroup v2 tree, as on a host that was booted with it; or, with --beside, a part of the tree and no
+more, so that its units can be tried where the rest is free.
+
+    systemd.py [--beside] [--unit FILE ...] -- COMMAND [ARG ...]
+
+Of the units there are only those that are given, and the command's own, so that it starts within
+seconds under emulation. The command's output and exit status become ours.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+COMMAND = '''[Unit]
+DefaultDependencies=no
+SuccessAction=exit
+FailureAction=exit
+
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+# What a login would have
+Environment={environment}
+WorkingDirectory={directory}
+ExecStart=/bin/sh -c {command}
+StandardOutput=append:{output}
+StandardError=append:{output}
+'''
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--unit', action='append', default=[], help='a unit file to have there')
+    parser.add_argument('--beside', action='store_true', help='leave the top of the tree free')
+    parser.add_argument('command', nargs='+')
+    options = parser.parse_args()
+    if 'LAB' not in os.environ:
+        sys.exit('systemd.py: it would take over the cgroups of this machine: run it in the lab')
+    with tempfile.TemporaryDirectory(prefix='systemd-') as folder:
+        units, none = folder + '/units', folder + '/none'
+        os.mkdir(units)
+        os.mkdir(none)
+        for unit in options.unit:
+            shutil.copy(unit, units)
+        environment = ' '.join(shlex.quote(f'{name}={value}') for name, value in os.environ.items()
+                               if '\n' not in value)
+        command = f'{shlex.join(options.command)}; echo $? >{folder}/status'
+        with open(f'{units}/command.service', 'w', encoding='utf-8') as file:
+            file.write(COMMAND.format(environment=environment.replace('%', '%%'),
+                                      directory=os.getcwd(), output=folder + '/output',
+                                      command=shlex.quote(command.replace('%', '%%'))))
+        open(folder + '/output', 'w', encoding='ascii').close()
+        if options.beside:
+            # systemd takes what it is started in for its top.
+            os.makedirs('/sys/fs/cgroup/systemd', exist_ok=True)
+            with open('/sys/fs/cgroup/systemd/cgroup.procs', 'w', encoding='ascii') as file:
+                file.write('0')
+        with subprocess.Popen(['tail', '-f', '-n', '+1', folder + '/output']) as tail:
+            subprocess.run(
+                ['unshare', '--pid', '--fork', '--mount', '--mount-proc', 'env', 'container=lab',
+                 f'SYSTEMD_UNIT_PATH={units}', f'SYSTEMD_GENERATOR_PATH={none}',
+                 '/lib/systemd/systemd', '--unit=command.service', '--log-target=console',
+                 '--log-level=warning', '--show-status=0'],
+                check=False, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+            tail.terminate()
+        try:
+            with open(folder + '/status', encoding='ascii') as file:
+                status = int(file.read())
+        except FileNotFoundError:
+            status = 1
+    sys.exit(status)
+
+
+if __name__ == '__main__':
+    main()
