@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define SHOWN_MAX 80
+/* An element has a handful. libxml2 compares each of them with all others. */
+#define ATTRIBUTES_MAX 1000
 
 char *
 corral_xml_shown (const char *text)
@@ -145,6 +147,16 @@ check_depth (CorralXmlReader *reader, guint max)
     return TRUE;
 }
 
+static long
+line_of (const char *xml, const char *at)
+{
+    long line = 1;
+
+    for (; xml < at; xml++)
+        line += *xml == '\n';
+    return line;
+}
+
 /* The encoding that an XML declaration names; %NULL: it names none, or there is no declaration.
  * What is broken in it is left to libxml2. Returns: (transfer full) (nullable) */
 static char *
@@ -189,11 +201,8 @@ check_encoding (CorralXmlReader *reader, const char *xml, gsize length)
     if (!g_utf8_validate_len (xml, length, &end)) {
         g_autofree char *message =
             g_strdup_printf ("expected UTF-8, not the byte 0x%02X", (guint8) *end);
-        long line = 1;
 
-        for (const char *at = xml; at < end; at++)
-            line += *at == '\n';
-        return fail_at (reader, line, message);
+        return fail_at (reader, line_of (xml, end), message);
     }
     encoding = declared_encoding (xml, length);
     if (encoding == NULL || g_ascii_strcasecmp (encoding, "UTF-8") == 0 ||
@@ -201,6 +210,57 @@ check_encoding (CorralXmlReader *reader, const char *xml, gsize length)
         return TRUE;
     shown = corral_xml_shown (encoding);
     return corral_xml_fail (reader, NULL, "<?xml?>: expected encoding='UTF-8', not \"%s\"", shown);
+}
+
+/* The last byte of the comment, CDATA section or processing instruction at @at; @at: it is none;
+ * %NULL: it has no end. */
+static const char *
+skip_markup (const char *at, const char *end)
+{
+    static const char *const pairs[][2] = { { "<!--", "-->" },
+                                            { "<![CDATA[", "]]>" },
+                                            { "<?", "?>" } };
+
+    for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++) {
+        const gsize length = strlen (pairs[i][0]);
+        const char *last;
+
+        if ((gsize) (end - at) < length || memcmp (at, pairs[i][0], length) != 0)
+            continue;
+        last = memmem (at + length, (gsize) (end - at) - length, pairs[i][1], strlen (pairs[i][1]));
+        return last != NULL ? last + strlen (pairs[i][1]) - 1 : NULL;
+    }
+    return at;
+}
+
+static gboolean
+check_attributes_count (CorralXmlReader *reader, const char *xml, gsize length)
+{
+    const char *end = xml + length, *tag = NULL;
+    guint count = 0;
+
+    for (const char *at = xml; at < end; at++)
+        if (*at == '<') {
+            const char *last = skip_markup (at, end);
+
+            tag = last == at ? at : NULL;
+            count = 0;
+            at = last;
+            /* No document at all is left to libxml2. */
+            if (at == NULL)
+                return TRUE;
+        } else if (*at == '>')
+            tag = NULL;
+        else if (tag != NULL && (*at == '"' || *at == '\'')) {
+            at = memchr (at + 1, *at, (gsize) (end - at - 1));
+            if (at == NULL)
+                return TRUE;
+            if (++count > ATTRIBUTES_MAX)
+                return fail_at (
+                    reader, line_of (xml, tag),
+                    "expected at most " G_STRINGIFY (ATTRIBUTES_MAX) " attributes in an element");
+        }
+    return TRUE;
 }
 
 gboolean
@@ -215,7 +275,7 @@ corral_xml_reader_init (CorralXmlReader *reader, const char *what, const char *x
     if (length == 0)
         return corral_xml_fail (reader, NULL, "it is empty");
 
-    if (!check_encoding (reader, xml, length))
+    if (!check_encoding (reader, xml, length) || !check_attributes_count (reader, xml, length))
         return FALSE;
 
     parser = xmlNewParserCtxt ();

@@ -554,6 +554,38 @@ test_crowded (void)
     g_assert_cmpfloat (seconds, <, 30);
 }
 
+/* libxml2 compares each attribute of an element with all others; no element of ours has many. */
+static void
+test_attributes (void)
+{
+    static const char *const hides[] = { "<!-- <x ' -->", "<title><![CDATA[<x ']]></title>",
+                                         "<?x <x ' ?>" };
+    g_autoptr (GString) many = g_string_new ("<domain type='corral'>\n<name>a</name>\n<os");
+    g_autoptr (GString) comment = g_string_new ("<domain type='corral'><!-- ");
+    g_autoptr (CorralDefinition) definition = NULL;
+    g_autoptr (CorralDefinition) quoted = NULL;
+
+    for (guint i = 0; i < 1000; i++)
+        g_string_append_printf (many, " a%u=%s", i, i % 2 == 0 ? "'>\"'" : "\"'\"");
+    g_string_append (many, "/></domain>");
+    definition = parse (many->str);
+    g_string_insert (many, (gssize) (strstr (many->str, "/></domain>") - many->str), " b=''");
+    assert_refused (many->str, many->len, "line 3: expected at most 1000 attributes in an element");
+    /* Nor does it help to hide the first quote of a pair. */
+    for (gsize i = 0; i < G_N_ELEMENTS (hides); i++) {
+        g_autofree char *xml =
+            g_strconcat ("<domain type='corral'>", hides[i], strstr (many->str, "\n"), NULL);
+
+        assert_refused (xml, strlen (xml),
+                        "line 3: expected at most 1000 attributes in an element");
+    }
+    /* Quotes that are no attributes, however many. */
+    for (guint i = 0; i < 3000; i++)
+        g_string_append (comment, "='x' ");
+    g_string_append (comment, "--><name>a</name><description>it's ' = ' \"</description></domain>");
+    quoted = parse (comment->str);
+}
+
 static void
 test_member (void)
 {
@@ -650,6 +682,7 @@ main (int argc, char **argv)
     g_test_add_func ("/policy/definition/size", test_size);
     g_test_add_func ("/policy/definition/depth", test_depth);
     g_test_add_func ("/policy/definition/crowded", test_crowded);
+    g_test_add_func ("/policy/definition/attributes", test_attributes);
     g_test_add_func ("/policy/definition/member", test_member);
     g_test_add_func ("/policy/definition/vm-partition", test_vm_partition);
     return g_test_run ();
