@@ -249,6 +249,9 @@ gboolean corral_container_group_threads (CorralContainerCore *core, const char *
                                          GArray **ret_threads, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* VMs directly in @path: its groups that threads are in. */
+guint corral_container_count_vms (CorralContainerCore *core, const char *path);
+
 /* Whether the group directory @group exists, with or without threads in it. */
 gboolean corral_container_group_exists (CorralContainerCore *core, const char *group);
 
@@ -262,6 +265,47 @@ gboolean corral_container_group_exists (CorralContainerCore *core, const char *g
 gboolean corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
                                       const CorralCpuset *cpus, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/* Takes what corral_container_pin_thread() did back: the thread may run on all that its VM's group
+ * has, now and when that changes. */
+gboolean corral_container_unpin_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
+                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Where the thread may run now. %CORRAL_ERROR_NOT_FOUND: it has ended. @ret_cpus: (out) (transfer
+ * full) */
+gboolean corral_container_get_affinity (CorralContainerCore *core, pid_t tid,
+                                        CorralCpuset **ret_cpus, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * corral_container_pin_helpers:
+ * @cpus: within the container's cpuset
+ *
+ * Pins all threads of @vm that are no vCPUs: its emulator's and its I/O threads' directories, where
+ * it has them, so that threads to come are pinned as well, and each thread's affinity; read back.
+ */
+gboolean corral_container_pin_helpers (CorralContainerCore *core, const CorralContainerVm *vm,
+                                       const CorralCpuset *cpus, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_container_unpin_helpers (CorralContainerCore *core, const CorralContainerVm *vm,
+                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Looks for one of them whose affinity is not @cpus. @ret_found: (out) (transfer full) */
+gboolean corral_container_helpers_stray (CorralContainerCore *core, const CorralContainerVm *vm,
+                                         const CorralCpuset *cpus, pid_t *ret_tid,
+                                         CorralCpuset **ret_found);
+
+/**
+ * corral_container_cap_helpers:
+ * @quota_usec: in 100,000 us, for all of them together; -1: no cap
+ *
+ * A cap of their own, beneath the container's. The kernel caps directories, so it is divided evenly
+ * among the emulator's and the I/O threads'. %CORRAL_ERROR_UNSUPPORTED when the VM has none.
+ */
+gboolean corral_container_cap_helpers (CorralContainerCore *core, const CorralContainerVm *vm,
+                                       gint64 quota_usec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* %FALSE: they have no directories, or cannot be capped */
+gboolean corral_container_get_helpers_cap (CorralContainerCore *core, pid_t pid,
+                                           gint64 *ret_quota_usec);
 
 /* --- usage --- */
 
