@@ -40,7 +40,7 @@ struct _CorralVmInventory {
 
 G_DEFINE_FINAL_TYPE (CorralVmInventory, corral_vm_inventory, G_TYPE_OBJECT)
 
-enum { ADDED, CHANGED, REMOVED, SETTLED, METADATA, N_SIGNALS };
+enum { ADDED, CHANGED, TOUCHED, REMOVED, SETTLED, METADATA, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
 static void
@@ -258,6 +258,8 @@ add_entry (CorralVmInventory *inventory, const CorralVmFacts *facts)
     entry->vm.pid = facts->process.pid;
     entry->vm.start_time = facts->process.start_time;
     entry->vm.partition = g_strdup (facts->partition);
+    entry->vm.wishes = facts->wishes;
+    entry->vm.wish = facts->wish;
     entry->claims = facts->threads != NULL ? g_array_copy ((GArray *) facts->threads) : NULL;
     entry->thread_watches = g_hash_table_new (NULL, NULL);
     entry->end_watch = corral_vm_ends_watch (inventory->ends, entry->vm.pid, 0);
@@ -293,6 +295,13 @@ update_entry (CorralVmInventory *inventory, Entry *entry, const CorralVmFacts *f
         entry->vm.partition = g_strdup (facts->partition);
         changed = TRUE;
     }
+    if (entry->vm.wishes != facts->wishes || entry->vm.wish.smt != facts->wish.smt ||
+        entry->vm.wish.numa != facts->wish.numa ||
+        entry->vm.wish.emulator != facts->wish.emulator) {
+        entry->vm.wishes = facts->wishes;
+        entry->vm.wish = facts->wish;
+        changed = TRUE;
+    }
     /* The VM may have been in no group yet when it was added. */
     if (entry->vm.home_group == NULL) {
         entry->vm.home_group = find_home (inventory, facts);
@@ -308,8 +317,9 @@ corral_vm_inventory_put (CorralVmInventory *inventory, const CorralVmFacts *fact
 
     if (entry != NULL && entry->vm.source == facts->source && entry->vm.pid == facts->process.pid &&
         entry->vm.start_time == facts->process.start_time) {
-        if (update_entry (inventory, entry, facts))
-            g_signal_emit (inventory, signals[CHANGED], 0, &entry->vm);
+        g_signal_emit (inventory,
+                       signals[update_entry (inventory, entry, facts) ? CHANGED : TOUCHED], 0,
+                       &entry->vm);
         return;
     }
     if (entry != NULL) {
@@ -432,6 +442,7 @@ corral_vm_inventory_class_init (CorralVmInventoryClass *klass)
     object_class->finalize = corral_vm_inventory_finalize;
     signals[ADDED] = add_signal ("vm-added", 1, G_TYPE_POINTER, 0);
     signals[CHANGED] = add_signal ("vm-changed", 1, G_TYPE_POINTER, 0);
+    signals[TOUCHED] = add_signal ("vm-touched", 1, G_TYPE_POINTER, 0);
     signals[REMOVED] = add_signal ("vm-removed", 1, G_TYPE_POINTER, 0);
     signals[SETTLED] = add_signal ("settled", 0, 0, 0);
     signals[METADATA] = add_signal ("vm-metadata", 2, G_TYPE_STRING, G_TYPE_STRING);

@@ -70,6 +70,8 @@ put_status (CorralVmLibvirt *libvirt, const CorralVmStatus *status)
         .state = status->state,
         .partition = status->partition,
         .threads = status->vcpus,
+        .wishes = status->wishes,
+        .wish = status->wish,
     };
 
     group = corral_vm_status_group (status->partition != NULL ? status->partition : "/machine",

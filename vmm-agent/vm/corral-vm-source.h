@@ -20,6 +20,8 @@ typedef struct {
         *home_group; /* (nullable): where the source would have put it; used if it is there */
     const GArray
         *threads; /* (nullable): of CorralThread; what the source last heard, maybe stale */
+    guint wishes; /* as in CorralVm */
+    CorralPlacement wish;
 } CorralVmFacts;
 
 /* A VM was read: adds it, changes it, or replaces one of that name whose process was another.

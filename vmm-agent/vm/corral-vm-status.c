@@ -2,6 +2,7 @@
 #include "vmm-agent/vm/corral-vm-status.h"
 
 #include "common/corral-error.h"
+#include "policy/corral-definition.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,6 +97,25 @@ parse_uuid (const char *text, guint8 *ret_uuid)
     return digits == 32;
 }
 
+/* Most domains have none, which a look at the text tells. What is wrong with them was said when the
+ * domain was started. */
+static void
+read_wishes (const char *xml, gsize length, xmlNode *domain, CorralVmStatus *status)
+{
+    xmlBuffer *buffer;
+
+    status->wish = (CorralPlacement) CORRAL_PLACEMENT_INIT;
+    if (g_strstr_len (xml, (gssize) length, CORRAL_XML_NAMESPACE) == NULL)
+        return;
+    buffer = xmlBufferCreate ();
+    if (xmlNodeDump (buffer, domain->doc, domain, 0, 0) < 0 ||
+        !corral_vm_wishes_parse ((const char *) xmlBufferContent (buffer),
+                                 (gsize) xmlBufferLength (buffer), &status->wish, &status->wishes,
+                                 NULL, NULL, NULL))
+        status->wishes = 0;
+    xmlBufferFree (buffer);
+}
+
 static void
 read_domain (xmlNode *domain, CorralVmStatus *status)
 {
@@ -169,8 +189,10 @@ corral_vm_status_parse (const char *xml, gsize length, CorralVmStatus **ret_stat
         read_state (root, status);
         read_vcpus (child (root, "vcpus"), status);
     }
-    if (domain != NULL && g_str_equal ((const char *) domain->name, "domain"))
+    if (domain != NULL && g_str_equal ((const char *) domain->name, "domain")) {
         read_domain (domain, status);
+        read_wishes (xml, length, domain, status);
+    }
     if (status->name == NULL || !corral_vm_status_name_is_valid (status->name)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_XML,
                      "cannot read a domain's status: the document of %" G_GSIZE_FORMAT

@@ -15,7 +15,9 @@ typedef struct {
     guint8 uuid[16];
     char *name;
     char *partition; /* (nullable) */
-    GArray *vcpus;   /* of CorralThread, as libvirt believes; a thread may be gone, tids are > 0 */
+    guint wishes;    /* CorralWish bits; none when they cannot be read */
+    CorralPlacement wish;
+    GArray *vcpus; /* of CorralThread, as libvirt believes; a thread may be gone, tids are > 0 */
 } CorralVmStatus;
 
 void corral_vm_status_free (CorralVmStatus *status);

@@ -4,6 +4,7 @@
  * libvirtd. */
 #pragma once
 
+#include "policy/corral-placement.h"
 #include "vmm-agent/container/corral-container.h"
 
 #include <glib-object.h>
@@ -35,6 +36,8 @@ typedef struct {
     /* Of CorralThread: every vCPU and I/O thread that exists in the kernel now, sorted by role and
      * index. Never from thread names. */
     GArray *threads;
+    guint wishes; /* CorralWish: what its own metadata say of its placement, in @wish */
+    CorralPlacement wish;
 } CorralVm;
 
 #define CORRAL_TYPE_VM_INVENTORY (corral_vm_inventory_get_type ())
@@ -72,7 +75,8 @@ void corral_vm_inventory_refresh_threads (CorralVmInventory *inventory, const ch
  *   "vm-added"    it runs now, and libvirt is done with its start: before that, libvirt still sorts
  *                 its threads into cgroups, and the start would fail if they were moved. One of QMP
  *                 comes with its threads, or after a second without, if QEMU does not answer
- *   "vm-changed"  its state, its partition, its home or its threads
+ *   "vm-changed"  its state, its partition, its home, its wishes or its threads
+ *   "vm-touched"  its source wrote or said something of it that changes nothing here (a pin, say)
  *   "vm-removed"  its process has ended (the pointer is still good during the signal)
  *   "settled"     (no argument) is_settled() has become true
  *   "vm-metadata" (const char *name, const char *uri) libvirt's metadata of it changed */

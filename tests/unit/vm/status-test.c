@@ -42,6 +42,38 @@ test_parse (void)
     g_assert_cmpint (g_array_index (status->vcpus, CorralThread, 1).index, ==, 2);
 }
 
+/* What the VM wishes of the planner; what cannot be read is no wish, and no error here. */
+static void
+test_wishes (void)
+{
+    static const struct {
+        const char *placement;
+        guint wishes;
+    } cases[] = {
+        { "", 0 },
+        { "smt='isolate' numa='strict'", CORRAL_WISH_SMT | CORRAL_WISH_NUMA },
+        { "smt='perhaps'", 0 },
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+        g_autofree char *xml = g_strdup_printf (
+            "<domstatus state='running' pid='77'><domain type='qemu'><name>web</name><metadata>"
+            "<c:placement xmlns:c='urn:corral:1' %s/></metadata><vcpu>2</vcpu></domain>"
+            "</domstatus>",
+            cases[i].placement);
+        g_autoptr (CorralVmStatus) status = NULL;
+        g_autoptr (GError) error = NULL;
+
+        g_assert_true (corral_vm_status_parse (xml, strlen (xml), &status, &error));
+        g_assert_no_error (error);
+        g_assert_cmpuint (status->wishes, ==, cases[i].wishes);
+        if (cases[i].wishes != 0) {
+            g_assert_cmpint (status->wish.smt, ==, CORRAL_SMT_ISOLATE);
+            g_assert_cmpint (status->wish.numa, ==, CORRAL_NUMA_STRICT);
+        }
+    }
+}
+
 static void
 test_states (void)
 {
@@ -173,6 +205,7 @@ main (int argc, char **argv)
 {
     g_test_init (&argc, &argv, NULL);
     g_test_add_func ("/vm/status/parse", test_parse);
+    g_test_add_func ("/vm/status/wishes", test_wishes);
     g_test_add_func ("/vm/status/states", test_states);
     g_test_add_func ("/vm/status/refused", test_refused);
     g_test_add_func ("/vm/status/group", test_group);
