@@ -22,6 +22,12 @@ def unit(name, *args):
     return name, [f'{{build}}/tests/unit/{name}-test', *args]
 
 
+def under_systemd(name, *args, beside=False):
+    """The same under a real systemd."""
+    return f'{name} (systemd)', [f'{HERE}/systemd.py', *(['--beside'] if beside else []), '--',
+                                 *integration(name, *args)[1]]
+
+
 def integration(name, *args):
     """A test program of tests/integration."""
     return name, ['/usr/bin/python3', f'{INTEGRATION}/test_{name}.py', '--build', '{build}', *args]
@@ -61,6 +67,10 @@ SUITES = {
         integration('corral_cli', 'show_says_what_the_kernel_says', 'pin',
                     'set_weight_cap_and_cpus'),
     ],
+    # systemd owns the tree: tests go to a subtree that it gives them. Then beside it, with its unit.
+    'systemd': [under_systemd('membership', 'the_hook_makes_the_container_before_qemu_exists',
+                              'attach_and_detach_move_a_running_vm'),
+                under_systemd('unit', beside=True), integration('unit')],
     'faults': [integration('faults', 'libvirtd_is_killed_while_a_vm_starts', 'qemu_is_killed',
                            'everything_is_killed_at_once', 'the_cpuset_asked_for_is_refused')],
 }

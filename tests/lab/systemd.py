@@ -6,8 +6,8 @@ more, so that its units can be tried where the rest is free.
 
     systemd.py [--beside] [--unit FILE ...] -- COMMAND [ARG ...]
 
-Of the units there are only those that are given, and the command's own, so that it starts within
-seconds under emulation. The command's output and exit status become ours.
+Of the units there are only those that are given, those that the command puts into
+/run/systemd/system, and the command's own, so that it starts within seconds under emulation. The command's output and exit status become ours.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import tempfile
 
 COMMAND = '''[Unit]
 DefaultDependencies=no
-SuccessAction=exit
-FailureAction=exit
+SuccessAction=exit-force
+FailureAction=exit-force
 
 [Service]
 Type=oneshot
@@ -65,7 +65,7 @@ def main():
         with subprocess.Popen(['tail', '-f', '-n', '+1', folder + '/output']) as tail:
             subprocess.run(
                 ['unshare', '--pid', '--fork', '--mount', '--mount-proc', 'env', 'container=lab',
-                 f'SYSTEMD_UNIT_PATH={units}', f'SYSTEMD_GENERATOR_PATH={none}',
+                 f'SYSTEMD_UNIT_PATH={units}:/run/systemd/system', f'SYSTEMD_GENERATOR_PATH={none}',
                  '/lib/systemd/systemd', '--unit=command.service', '--log-target=console',
                  '--log-level=warning', '--show-status=0'],
                 check=False, stdout=subprocess.DEVNULL, stderr=sys.stderr)

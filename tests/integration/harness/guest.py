@@ -211,8 +211,9 @@ class Guest(Running):
 class PlainQemu(Running):
     """A QEMU that libvirt knows nothing of, with a QMP socket for the test and one to give away."""
 
-    def __init__(self, session, name, vcpus=1, max_vcpus=None, load=0.0):
+    def __init__(self, session, name, vcpus=1, max_vcpus=None, load=0.0, user=None):
         self.session = session
+        self.user = user
         self.short, self.name = name, session.name(name)
         self.vcpus, self.max_vcpus = vcpus, max_vcpus or vcpus
         self.load = load
@@ -223,6 +224,7 @@ class PlainQemu(Running):
 
     def start(self, paused=False):
         argv = qemu_argv(self.session, self.session.accel, self.name, self.vcpus, self.max_vcpus)
+        argv += ['-runas', self.user] if self.user else []
         argv += ['-qmp', f'unix:{self.socket},server=on,wait=off',
                  '-qmp', f'unix:{self.our_socket},server=on,wait=off'] + (['-S'] if paused else [])
         self.pid = self.session.keeper.start(argv, f'{self.session.folder}/{self.name}.log')
