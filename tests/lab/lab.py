@@ -175,6 +175,11 @@ def qemu_command(options, folder, share, console):
                           'multidevs=remap',
                '-virtfs', f'local,path={share},mount_tag=share,security_model=none',
                '-device', 'virtio-rng-pci']
+    if options.plugin:
+        command += ['-plugin', options.plugin]
+    if options.icount:
+        command[command.index('-accel') + 1] = 'tcg,thread=single,tb-size=512'
+        command += ['-icount', 'shift=1,sleep=off']
     if options.numa:
         half, memory = options.smp // 2, options.memory // 2
         for node in (0, 1):
@@ -231,6 +236,9 @@ def main():
     parser.add_argument('--numa', action='store_true', help='two nodes')
     parser.add_argument('--cpu', default='max')
     parser.add_argument('--append', default='quiet', help='kernel command line')
+    parser.add_argument('--plugin', help="one of TCG's, and its arguments: FILE[,NAME=VALUE]")
+    parser.add_argument('--icount', action='store_true',
+                        help='one CPU at a time, with a clock of 2 ns per instruction')
     parser.add_argument('--timeout', type=float, default=1200, help='seconds')
     parser.add_argument('--tap', action='store_true', help='skip, by TAP, where no lab can be had')
     parser.add_argument('command', nargs='+')
