@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The plan as its readers see it, written from the planner's table. */
+#include "policy/plan-private.h"
+
+#include <string.h>
+
+#define PERIOD_USEC 100000
+#define PERCENT_USEC (PERIOD_USEC / 100)
+#define QUOTA_MIN_USEC 1000
+
+/* --- containers --- */
+
+static CorralCpuset *
+own_set (const PlanState *state, int container)
+{
+    const CorralPlanContainer *input = &state->input->containers[container];
+    const PlanContainer *c = &state->containers[container];
+    CorralCpuset *set = hwloc_bitmap_alloc ();
+
+    for (guint i = 0; i < state->n; i++) {
+        const CorralPcpu *cpu = &state->topology->cpus[i];
+        gboolean has = FALSE;
+
+        switch (input->wish.mode) {
+        case CORRAL_MODE_NONE:
+            has = cpu->online && c->domain[i] && input->allowed != NULL;
+            break;
+        case CORRAL_MODE_HOUSEKEEPING:
+            has = cpu->online && c->domain[i] && state->housekeeping[i];
+            break;
+        case CORRAL_MODE_SHARED:
+            has = state->slots[i].container == container && !state->slots[i].idle;
+            break;
+        case CORRAL_MODE_DEDICATED:
+        default:
+            has = state->slots[i].container == container;
+            break;
+        }
+        if (has)
+            hwloc_bitmap_set (set, cpu->number);
+    }
+    if (input->wish.mode == CORRAL_MODE_NONE && input->allowed == NULL && input->cpus != NULL)
+        hwloc_bitmap_copy (set, input->cpus);
+    return set;
+}
+
+static CorralCpuset *
+nodes_of (const PlanState *state, const CorralCpuset *cpus)
+{
+    CorralCpuset *nodes = hwloc_bitmap_alloc ();
+
+    for (guint i = 0; i < state->n; i++)
+        if (hwloc_bitmap_isset (cpus, state->topology->cpus[i].number))
+            hwloc_bitmap_set (nodes, state->topology->node_numbers[state->topology->cpus[i].node]);
+    return nodes;
+}
+
+/* What is promised to the VMs of a container and to those beneath it, which the cap of the upper
+ * one has to let through. One that promises nothing may use what its vCPUs can. */
+static gint64
+promised (const PlanState *state, int container)
+{
+    const CorralPlacement *wish = plan_wish_of (state, container);
+    const gint64 share = wish->share_percent > 0 ? wish->share_percent : 100;
+    gint64 sum = 0;
+
+    for (guint v = 0; v < state->input->n_vms; v++)
+        if (state->vms[v].container == container && state->vms[v].placed)
+            sum += (state->input->vms[v].n_vcpus * share + wish->helpers_percent) * PERCENT_USEC;
+    for (guint c = 0; c < state->input->n_containers; c++)
+        if (state->containers[c].parent == container)
+            sum += promised (state, (int) c);
+    return sum;
+}
+
+static void
+write_container (const PlanState *state, CorralPlan *plan, guint index)
+{
+    const CorralPlanContainer *input = &state->input->containers[index];
+    CorralPlannedContainer *planned = &plan->containers[index];
+    const gboolean empty = hwloc_bitmap_iszero (planned->cpus);
+
+    planned->mems = nodes_of (state, planned->cpus);
+    planned->quota_usec =
+        input->wish.share_percent > 0 ? MAX (promised (state, (int) index), QUOTA_MIN_USEC) : -1;
+    planned->exclusive = input->wish.mode == CORRAL_MODE_DEDICATED && !empty
+                             ? input->wish.exclusive
+                             : CORRAL_EXCLUSIVE_NONE;
+    planned->changed = input->wish.mode != CORRAL_MODE_NONE &&
+                       (input->cpus == NULL || !hwloc_bitmap_isequal (input->cpus, planned->cpus));
+    planned->reasons = plan_reasons_of_container (state, index);
+    plan->n_refused += planned->refused;
+}
+
+static void
+write_containers (const PlanState *state, CorralPlan *plan)
+{
+    const guint n = state->input->n_containers;
+
+    for (guint c = 0; c < n; c++) {
+        plan->containers[c].path = g_strdup (state->input->containers[c].path);
+        plan->containers[c].refused = state->containers[c].refused;
+        plan->containers[c].own = own_set (state, (int) c);
+        plan->containers[c].cpus = hwloc_bitmap_dup (plan->containers[c].own);
+    }
+    for (guint c = 0; c < n; c++)
+        for (int up = state->containers[c].parent; up >= 0; up = state->containers[up].parent)
+            hwloc_bitmap_or (plan->containers[up].cpus, plan->containers[up].cpus,
+                             plan->containers[c].own);
+    for (guint c = 0; c < n; c++)
+        write_container (state, plan, c);
+}
+
+/* --- VMs --- */
+
+static guint
+moves_of (const PlanState *state, guint vm, CorralCpuset *const *planned)
+{
+    const CorralPlanVm *input = &state->input->vms[vm];
+    guint moves = 0;
+
+    for (guint i = 0; i < input->n_vcpus && input->running && input->vcpus != NULL; i++)
+        /* A vCPU that floats moves only if it cannot stay wherever it may be. */
+        moves += input->vcpus[i] != NULL && !hwloc_bitmap_iszero (input->vcpus[i]) &&
+                 !hwloc_bitmap_isincluded (planned[i], input->vcpus[i]) &&
+                 !hwloc_bitmap_isincluded (input->vcpus[i], planned[i]);
+    return moves;
+}
+
+static void
+write_vm (const PlanState *state, CorralPlan *plan, guint index)
+{
+    const CorralPlanVm *input = &state->input->vms[index];
+    const PlanVm *vm = &state->vms[index];
+    CorralPlannedVm *planned = &plan->vms[index];
+    const CorralPlannedContainer *container =
+        vm->container >= 0 ? &plan->containers[vm->container] : NULL;
+    const CorralPlacementMode mode =
+        vm->container >= 0 ? plan_wish_of (state, vm->container)->mode : CORRAL_MODE_NONE;
+    CorralPlacement wish;
+
+    planned->name = g_strdup (input->name);
+    planned->path = g_strdup (input->path);
+    planned->refused = vm->refused;
+    planned->planned = mode != CORRAL_MODE_NONE && !vm->refused;
+    planned->n_vcpus = input->n_vcpus;
+    planned->helpers_quota_usec = -1;
+    planned->reasons = plan_reasons_of_vm (state, index);
+    plan->n_refused += vm->refused;
+    if (vm->refused)
+        plan->cost[0] += input->n_vcpus;
+    if (!planned->planned)
+        return;
+    wish = plan_wish_of_vm (state, index);
+    planned->vcpus = g_new0 (CorralCpuset *, input->n_vcpus);
+    planned->mems = hwloc_bitmap_alloc ();
+    for (guint i = 0; i < input->n_vcpus; i++) {
+        planned->vcpus[i] =
+            vm->cpus != NULL ? hwloc_bitmap_alloc () : hwloc_bitmap_dup (container->own);
+        if (vm->cpus == NULL)
+            continue;
+        hwloc_bitmap_set (planned->vcpus[i], state->topology->cpus[vm->cpus[i]].number);
+        hwloc_bitmap_set (planned->mems,
+                          state->topology->node_numbers[state->topology->cpus[vm->cpus[i]].node]);
+    }
+    if (vm->cpus == NULL)
+        hwloc_bitmap_copy (planned->mems, container->mems);
+    planned->helpers = hwloc_bitmap_dup (container->own);
+    if (wish.emulator == CORRAL_EMULATOR_HOUSEKEEPING && state->input->housekeeping != NULL &&
+        hwloc_bitmap_intersects (state->input->housekeeping, state->topology->online))
+        hwloc_bitmap_and (planned->helpers, state->input->housekeeping, state->topology->online);
+    if (wish.helpers_percent > 0)
+        planned->helpers_quota_usec =
+            MAX ((gint64) wish.helpers_percent * PERCENT_USEC, QUOTA_MIN_USEC);
+    planned->moves = moves_of (state, index, planned->vcpus);
+    plan->n_moves += planned->moves;
+}
+
+/* --- what the plan costs --- */
+
+/* The fewest groups of these sizes that could hold @k, were they empty. */
+static guint
+fewest (GArray *sizes, guint k)
+{
+    guint groups = 0, have = 0;
+
+    while (have < k && groups < sizes->len)
+        have += g_array_index (sizes, guint, groups++);
+    return MAX (groups, 1);
+}
+
+static int
+compare_down (gconstpointer a, gconstpointer b)
+{
+    const guint x = *(const guint *) a, y = *(const guint *) b;
+
+    return (x < y) - (x > y);
+}
+
+static GArray *
+sizes_of (CorralCpuset *const *sets, guint n)
+{
+    GArray *sizes = g_array_new (FALSE, FALSE, sizeof (guint));
+
+    for (guint i = 0; i < n; i++) {
+        const guint size = (guint) hwloc_bitmap_weight (sets[i]);
+
+        g_array_append_val (sizes, size);
+    }
+    g_array_sort (sizes, compare_down);
+    return sizes;
+}
+
+static void
+write_cost (const PlanState *state, CorralPlan *plan)
+{
+    const CorralTopology *topology = state->topology;
+    g_autoptr (GArray) nodes = sizes_of (topology->nodes, topology->n_nodes);
+    g_autoptr (GArray) l3s = sizes_of (topology->l3s, topology->n_l3s);
+    g_autofree guint8 *node = g_new (guint8, topology->n_nodes);
+    g_autofree guint8 *l3 = g_new (guint8, topology->n_l3s);
+
+    plan->cost[1] = plan->n_moves;
+    for (guint v = 0; v < plan->n_vms; v++) {
+        guint used_nodes = 0, used_l3s = 0;
+
+        if (state->vms[v].cpus == NULL)
+            continue;
+        memset (node, 0, topology->n_nodes);
+        memset (l3, 0, topology->n_l3s);
+        for (guint i = 0; i < plan->vms[v].n_vcpus; i++) {
+            const CorralPcpu *cpu = &topology->cpus[state->vms[v].cpus[i]];
+
+            used_nodes += !node[cpu->node];
+            used_l3s += !l3[cpu->l3];
+            node[cpu->node] = l3[cpu->l3] = TRUE;
+        }
+        plan->cost[2] += used_nodes - MIN (fewest (nodes, plan->vms[v].n_vcpus), used_nodes);
+        plan->cost[3] += used_l3s - MIN (fewest (l3s, plan->vms[v].n_vcpus), used_l3s);
+    }
+    for (guint core = 0; core < topology->n_cores; core++) {
+        guint free = 0;
+
+        for (guint at = state->core_start[core]; at < state->core_start[core + 1]; at++) {
+            const guint cpu = state->core_cpus[at];
+
+            free += topology->cpus[cpu].online && !state->housekeeping[cpu] &&
+                    state->slots[cpu].container < 0;
+        }
+        if (free < state->core_size[core])
+            plan->cost[4] += free;
+    }
+}
+
+CorralPlan *
+corral_plan_make (const CorralPlanInput *input, GError **error)
+{
+    g_autoptr (PlanState) state = plan_state_new (input, error);
+    CorralPlan *plan;
+
+    if (state == NULL)
+        return NULL;
+    plan_place_all (state);
+    plan = g_new0 (CorralPlan, 1);
+    plan->n_containers = input->n_containers;
+    plan->containers = g_new0 (CorralPlannedContainer, input->n_containers + 1);
+    plan->n_vms = input->n_vms;
+    plan->vms = g_new0 (CorralPlannedVm, input->n_vms + 1);
+    write_containers (state, plan);
+    for (guint v = 0; v < input->n_vms; v++)
+        write_vm (state, plan, v);
+    write_cost (state, plan);
+    return plan;
+}
+
+const CorralPlannedVm *
+corral_plan_find_vm (const CorralPlan *plan, const char *name)
+{
+    for (guint v = 0; v < plan->n_vms; v++)
+        if (g_str_equal (plan->vms[v].name, name))
+            return &plan->vms[v];
+    return NULL;
+}
+
+const CorralPlannedContainer *
+corral_plan_find_container (const CorralPlan *plan, const char *path)
+{
+    for (guint c = 0; c < plan->n_containers; c++)
+        if (g_str_equal (plan->containers[c].path, path))
+            return &plan->containers[c];
+    return NULL;
+}
+
+void
+corral_plan_free (CorralPlan *plan)
+{
+    if (plan == NULL)
+        return;
+    for (guint c = 0; c < plan->n_containers; c++) {
+        g_free (plan->containers[c].path);
+        hwloc_bitmap_free (plan->containers[c].cpus);
+        hwloc_bitmap_free (plan->containers[c].own);
+        hwloc_bitmap_free (plan->containers[c].mems);
+        g_clear_pointer (&plan->containers[c].reasons, g_ptr_array_unref);
+    }
+    for (guint v = 0; v < plan->n_vms; v++) {
+        CorralPlannedVm *vm = &plan->vms[v];
+
+        for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL; i++)
+            hwloc_bitmap_free (vm->vcpus[i]);
+        g_free (vm->vcpus);
+        g_free (vm->name);
+        g_free (vm->path);
+        hwloc_bitmap_free (vm->helpers);
+        hwloc_bitmap_free (vm->mems);
+        g_clear_pointer (&vm->reasons, g_ptr_array_unref);
+    }
+    g_free (plan->containers);
+    g_free (plan->vms);
+    g_free (plan);
+}

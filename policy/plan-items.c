@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Things that have pCPUs (a VM, a shared set, a reservation): how each is placed among what is
+ * free. */
+#include "policy/plan-private.h"
+
+#include <string.h>
+
+static guint
+divide_up (guint64 a, guint64 b)
+{
+    return (guint) ((a + b - 1) / b);
+}
+
+/* --- reservations --- */
+
+static guint
+reserved_beneath (const PlanState *state, int container)
+{
+    guint sum = 0;
+
+    for (guint c = 0; c < state->input->n_containers; c++)
+        if (state->containers[c].parent == container)
+            sum +=
+                MAX (MAX (state->containers[c].vcpus, plan_wish_of (state, (int) c)->reserve_vcpus),
+                     reserved_beneath (state, (int) c));
+    return sum;
+}
+
+/* vCPUs that its own set is to have room for: what children have or reserve counts as well. */
+guint
+plan_own_reserve (const PlanState *state, int container)
+{
+    const guint reserve = plan_wish_of (state, container)->reserve_vcpus;
+    guint beneath;
+
+    if (reserve == 0)
+        return 0;
+    beneath = reserved_beneath (state, container);
+    return reserve > beneath ? reserve - beneath : 0;
+}
+
+guint
+plan_pool_need (const PlanState *state, int container, guint more)
+{
+    const CorralPlacement *wish = plan_wish_of (state, container);
+    const guint vcpus =
+        MAX (state->containers[container].own + more, plan_own_reserve (state, container));
+
+    return MAX (divide_up ((guint64) vcpus * 1000, MAX (wish->overcommit, 1)), 1);
+}
+
+guint
+plan_pad_need (const PlanState *state, int container)
+{
+    const guint reserve = plan_own_reserve (state, container),
+                own = state->containers[container].own;
+
+    return reserve > own ? reserve - own : 0;
+}
+
+/* --- giving and taking --- */
+
+gboolean
+plan_item_has (const PlanState *state, const PlanItem *item, guint cpu)
+{
+    const PlanSlot *slot = &state->slots[cpu];
+
+    switch (item->kind) {
+    case PLAN_ITEM_PAD:
+        return slot->pad && slot->container == (int) item->index;
+    case PLAN_ITEM_POOL:
+        return !slot->pad && slot->vm < 0 && slot->container == (int) item->index;
+    case PLAN_ITEM_VM:
+    default:
+        return slot->vm == (int) item->index;
+    }
+}
+
+int
+plan_item_container (const PlanState *state, const PlanItem *item)
+{
+    return item->kind == PLAN_ITEM_VM ? state->vms[item->index].container : (int) item->index;
+}
+
+void
+plan_item_release (PlanState *state, const PlanItem *item)
+{
+    for (guint i = 0; i < state->n; i++)
+        if (plan_item_has (state, item, i))
+            state->slots[i] = (PlanSlot){ .container = -1, .vm = -1 };
+    if (item->kind == PLAN_ITEM_VM)
+        g_clear_pointer (&state->vms[item->index].cpus, g_free);
+}
+
+void
+plan_item_take (PlanState *state, const PlanItem *item, guint cpu, gboolean idle)
+{
+    state->slots[cpu] = (PlanSlot){ .container = plan_item_container (state, item),
+                                    .vm = item->kind == PLAN_ITEM_VM ? (int) item->index : -1,
+                                    .idle = idle,
+                                    .pad = item->kind == PLAN_ITEM_PAD };
+}
+
+/* Where the vCPU runs now, if that is one pCPU; else -1. */
+int
+plan_place_now (const PlanState *state, guint vm, guint vcpu)
+{
+    const CorralPlanVm *input = &state->input->vms[vm];
+    const CorralCpuset *set = input->vcpus != NULL ? input->vcpus[vcpu] : NULL;
+
+    if (set == NULL || hwloc_bitmap_weight (set) != 1)
+        return -1;
+    return corral_topology_find (state->topology, (guint) hwloc_bitmap_first (set));
+}
+
+/* Each vCPU keeps its pCPU if that is among the VM's new ones; the others get what is left. */
+void
+plan_settle_vm (PlanState *state, guint vm, const PlanPick *pick)
+{
+    const PlanItem item = { PLAN_ITEM_VM, vm };
+    const guint n = state->input->vms[vm].n_vcpus;
+    g_autofree guint8 *left = g_new0 (guint8, state->n);
+    int *cpus = g_new (int, n);
+    guint next = 0;
+
+    for (guint i = 0; i < pick->cpus->len; i++) {
+        left[g_array_index (pick->cpus, guint, i)] = TRUE;
+        plan_item_take (state, &item, g_array_index (pick->cpus, guint, i), FALSE);
+    }
+    for (guint i = 0; i < pick->idle->len; i++)
+        plan_item_take (state, &item, g_array_index (pick->idle, guint, i), TRUE);
+    for (guint i = 0; i < n; i++) {
+        cpus[i] = plan_place_now (state, vm, i);
+        if (cpus[i] >= 0 && left[cpus[i]])
+            left[cpus[i]] = FALSE;
+        else
+            cpus[i] = -1;
+    }
+    for (guint i = 0; i < n; i++) {
+        if (cpus[i] >= 0)
+            continue;
+        while (!left[g_array_index (pick->cpus, guint, next)])
+            next++;
+        cpus[i] = (int) g_array_index (pick->cpus, guint, next++);
+    }
+    g_free (state->vms[vm].cpus);
+    state->vms[vm].cpus = cpus;
+}
+
+static void
+settle_set (PlanState *state, const PlanItem *item, const PlanPick *pick)
+{
+    /* Of a core that is filled in part only, a set of whole cores has the rest, too. */
+    const gboolean idle = plan_wish_of (state, (int) item->index)->smt != CORRAL_SMT_REQUIRE ||
+                          item->kind == PLAN_ITEM_PAD;
+
+    for (guint i = 0; i < pick->cpus->len; i++)
+        plan_item_take (state, item, g_array_index (pick->cpus, guint, i), FALSE);
+    for (guint i = 0; i < pick->idle->len; i++)
+        plan_item_take (state, item, g_array_index (pick->idle, guint, i), idle);
+}
+
+/* --- placing --- */
+
+static gboolean
+place_vm (PlanState *state, guint vm)
+{
+    const CorralPlacement wish = plan_wish_of_vm (state, vm);
+    g_autofree guint8 *keep = g_new0 (guint8, state->n);
+    g_auto (PlanPick) pick = { 0 };
+    const PlanAsk ask = { .k = state->input->vms[vm].n_vcpus,
+                          .smt = wish.smt,
+                          .numa = wish.numa,
+                          .container = state->vms[vm].container,
+                          .keep = keep };
+
+    for (guint i = 0; i < ask.k; i++) {
+        const int now = plan_place_now (state, vm, i);
+
+        if (now >= 0)
+            keep[now] = TRUE;
+    }
+    if (!plan_select (state, &ask, &pick))
+        return FALSE;
+    plan_settle_vm (state, vm, &pick);
+    return TRUE;
+}
+
+static void
+mark_now (const PlanState *state, guint container, guint8 *keep)
+{
+    const CorralCpuset *cpus = state->input->containers[container].cpus;
+
+    for (guint i = 0; i < state->n && cpus != NULL; i++)
+        keep[i] = hwloc_bitmap_isset (cpus, state->topology->cpus[i].number) != 0;
+}
+
+static gboolean
+place_pad (PlanState *state, const PlanItem *item)
+{
+    const CorralPlacement *wish = plan_wish_of (state, (int) item->index);
+    g_autofree guint8 *keep = g_new0 (guint8, state->n);
+    g_auto (PlanPick) pick = { 0 };
+    /* A reservation is for several VMs: as near as may be, but one node is no condition. */
+    const PlanAsk ask = { .k = plan_pad_need (state, (int) item->index),
+                          .smt = wish->smt,
+                          .numa =
+                              wish->numa == CORRAL_NUMA_ANY ? CORRAL_NUMA_ANY : CORRAL_NUMA_PREFER,
+                          .container = (int) item->index,
+                          .keep = keep };
+
+    if (ask.k == 0)
+        return TRUE;
+    mark_now (state, item->index, keep);
+    if (!plan_select (state, &ask, &pick))
+        return FALSE;
+    settle_set (state, item, &pick);
+    return TRUE;
+}
+
+static guint
+pool_size (const PlanState *state, guint container)
+{
+    const PlanItem item = { PLAN_ITEM_POOL, container };
+    guint size = 0;
+
+    for (guint i = 0; i < state->n; i++)
+        size += plan_item_has (state, &item, i) && !state->slots[i].idle;
+    return size;
+}
+
+/* Within what lies near the set as it is: @level 0 its L3 groups, 1 its nodes, 2 anywhere. */
+static void
+mark_near (const PlanState *state, guint container, guint level, guint8 *within)
+{
+    const CorralTopology *topology = state->topology;
+    g_autofree guint8 *l3s = g_new0 (guint8, topology->n_l3s);
+    g_autofree guint8 *nodes = g_new0 (guint8, topology->n_nodes);
+    const PlanItem item = { PLAN_ITEM_POOL, container };
+
+    for (guint i = 0; i < state->n; i++)
+        if (plan_item_has (state, &item, i))
+            l3s[topology->cpus[i].l3] = nodes[topology->cpus[i].node] = TRUE;
+    for (guint i = 0; i < state->n; i++)
+        within[i] =
+            level == 2 || (level == 0 ? l3s[topology->cpus[i].l3] : nodes[topology->cpus[i].node]);
+}
+
+static gboolean
+grow_pool (PlanState *state, const PlanItem *item, guint more)
+{
+    const CorralPlacement *wish = plan_wish_of (state, (int) item->index);
+    g_autofree guint8 *within = g_new0 (guint8, state->n);
+
+    for (guint level = 0; level < (wish->numa == CORRAL_NUMA_STRICT ? 2u : 3u); level++) {
+        g_auto (PlanPick) pick = { 0 };
+        const PlanAsk ask = { .k = more,
+                              .smt = wish->smt,
+                              .numa = wish->numa,
+                              .container = (int) item->index,
+                              .within = within };
+
+        mark_near (state, item->index, level, within);
+        if (!plan_select (state, &ask, &pick))
+            continue;
+        settle_set (state, item, &pick);
+        return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+place_pool (PlanState *state, const PlanItem *item)
+{
+    const CorralPlacement *wish = plan_wish_of (state, (int) item->index);
+    const guint need = plan_pool_need (state, (int) item->index, 0);
+    const guint have = pool_size (state, item->index);
+    g_autofree guint8 *keep = g_new0 (guint8, state->n);
+    g_auto (PlanPick) pick = { 0 };
+    const PlanAsk ask = { .k = need,
+                          .smt = wish->smt,
+                          .numa = wish->numa,
+                          .container = (int) item->index,
+                          .keep = keep };
+    g_autofree PlanSlot *before = NULL;
+
+    if (have >= need || (have > 0 && grow_pool (state, item, need - have)))
+        return TRUE;
+    /* All of it elsewhere, when it cannot grow where it is. */
+    before = g_memdup2 (state->slots, state->n * sizeof *state->slots);
+    mark_now (state, item->index, keep);
+    plan_item_release (state, item);
+    if (plan_select (state, &ask, &pick)) {
+        settle_set (state, item, &pick);
+        return TRUE;
+    }
+    memcpy (state->slots, before, state->n * sizeof *state->slots);
+    return FALSE;
+}
+
+gboolean
+plan_item_place (PlanState *state, const PlanItem *item)
+{
+    switch (item->kind) {
+    case PLAN_ITEM_PAD:
+        plan_item_release (state, item);
+        return place_pad (state, item);
+    case PLAN_ITEM_POOL:
+        return place_pool (state, item);
+    case PLAN_ITEM_VM:
+    default:
+        return place_vm (state, item->index);
+    }
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who gets which pCPUs, in an order in which the earlier stands before the later:
+ *
+ * 1. dedicated VMs that run and whose places are still right keep them
+ * 2. shared containers keep what the kernel gives them, as much of it as they need
+ * 3. running VMs that lost their places, and shared containers that need more
+ * 4. reservations
+ * 5. VMs that are to start, in the order of the input
+ *
+ * Whatever does not fit is tried once more with something else moved away for it: first what does
+ * not run, then the fewest running vCPUs. Each pCPU belongs to one container's own set at most; a
+ * parent's set is that and its children's, so nesting needs no rule of its own. */
+#include "policy/plan-private.h"
+
+#include <string.h>
+
+/* --- what runs already --- */
+
+/* Whether the VM's vCPUs are where they may stay: checked pCPU by pCPU against what is taken. */
+static gboolean
+place_is_right (const PlanState *state, guint vm)
+{
+    const CorralPlacement wish = plan_wish_of_vm (state, vm);
+    const guint n = state->input->vms[vm].n_vcpus;
+    g_autofree guint8 *mine = g_new0 (guint8, state->n);
+    int node = -1;
+
+    for (guint i = 0; i < n; i++) {
+        const int cpu = plan_place_now (state, vm, i);
+
+        if (cpu < 0 || mine[cpu] || !plan_is_free (state, state->vms[vm].container, (guint) cpu))
+            return FALSE;
+        mine[cpu] = TRUE;
+        if (wish.numa == CORRAL_NUMA_STRICT && node >= 0 &&
+            node != (int) state->topology->cpus[cpu].node)
+            return FALSE;
+        node = (int) state->topology->cpus[cpu].node;
+    }
+    if (wish.smt != CORRAL_SMT_ISOLATE && wish.smt != CORRAL_SMT_REQUIRE)
+        return TRUE;
+    for (guint core = 0; core < state->topology->n_cores; core++) {
+        guint own = 0, foreign = 0;
+
+        for (guint at = state->core_start[core]; at < state->core_start[core + 1]; at++) {
+            const guint cpu = state->core_cpus[at];
+
+            own += mine[cpu];
+            foreign += state->topology->cpus[cpu].online && !mine[cpu] &&
+                       !plan_is_free (state, state->vms[vm].container, cpu);
+        }
+        if (own > 0 && (foreign > 0 || (wish.smt == CORRAL_SMT_ISOLATE && own > 1)))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void
+keep_place (PlanState *state, guint vm)
+{
+    const CorralPlacement wish = plan_wish_of_vm (state, vm);
+    const guint n = state->input->vms[vm].n_vcpus;
+    g_auto (PlanPick) pick = { g_array_new (FALSE, FALSE, sizeof (guint)),
+                               g_array_new (FALSE, FALSE, sizeof (guint)) };
+
+    for (guint i = 0; i < n; i++) {
+        const guint cpu = (guint) plan_place_now (state, vm, i);
+
+        g_array_append_val (pick.cpus, cpu);
+    }
+    for (guint i = 0; i < n && (wish.smt == CORRAL_SMT_ISOLATE || wish.smt == CORRAL_SMT_REQUIRE);
+         i++) {
+        const guint core = state->topology->cpus[plan_place_now (state, vm, i)].core;
+
+        for (guint at = state->core_start[core]; at < state->core_start[core + 1]; at++) {
+            const guint cpu = state->core_cpus[at];
+            gboolean taken = !state->topology->cpus[cpu].online;
+
+            for (guint j = 0; j < n; j++)
+                taken = taken || plan_place_now (state, vm, j) == (int) cpu;
+            for (guint j = 0; j < pick.idle->len; j++)
+                taken = taken || g_array_index (pick.idle, guint, j) == cpu;
+            if (!taken)
+                g_array_append_val (pick.idle, cpu);
+        }
+    }
+    plan_settle_vm (state, vm, &pick);
+}
+
+/* A set that is larger than it needs to be gives up pCPUs in the L3 group where it has fewest. */
+static void
+trim_pool (PlanState *state, const PlanItem *item, guint need)
+{
+    g_autofree guint *per_l3 = g_new0 (guint, state->topology->n_l3s);
+    guint size = 0;
+
+    for (guint i = 0; i < state->n; i++)
+        if (plan_item_has (state, item, i)) {
+            per_l3[state->topology->cpus[i].l3]++;
+            size++;
+        }
+    for (; size > need; size--) {
+        int worst = -1;
+
+        for (guint i = 0; i < state->n; i++)
+            if (plan_item_has (state, item, i) &&
+                (worst < 0 ||
+                 per_l3[state->topology->cpus[i].l3] <= per_l3[state->topology->cpus[worst].l3]))
+                worst = (int) i;
+        per_l3[state->topology->cpus[worst].l3]--;
+        state->slots[worst] = (PlanSlot){ .container = -1, .vm = -1 };
+    }
+}
+
+/* Whether a set that shares no core with others, or lies in one node, would still be so. */
+static void
+keep_pool (PlanState *state, guint container)
+{
+    const CorralPlacement *wish = plan_wish_of (state, (int) container);
+    const CorralCpuset *cpus = state->input->containers[container].cpus;
+    const PlanItem item = { PLAN_ITEM_POOL, container };
+    int node = -1;
+
+    if (cpus == NULL || wish->smt == CORRAL_SMT_ISOLATE || wish->smt == CORRAL_SMT_REQUIRE)
+        return;
+    for (guint i = 0; i < state->n; i++) {
+        const int here = (int) state->topology->cpus[i].node;
+
+        if (!hwloc_bitmap_isset (cpus, state->topology->cpus[i].number) ||
+            !plan_is_free (state, (int) container, i) ||
+            (wish->numa == CORRAL_NUMA_STRICT && node >= 0 && node != here))
+            continue;
+        node = here;
+        plan_item_take (state, &item, i, FALSE);
+    }
+    trim_pool (state, &item, plan_pool_need (state, (int) container, 0));
+}
+
+/* --- VMs --- */
+
+static CorralPlacementMode
+mode_of_vm (const PlanState *state, guint vm)
+{
+    return state->vms[vm].container < 0 ? CORRAL_MODE_NONE
+                                        : plan_wish_of (state, state->vms[vm].container)->mode;
+}
+
+static void
+refuse (PlanState *state, guint vm, CorralPlanRule why, int why_at)
+{
+    state->vms[vm].refused = TRUE;
+    state->vms[vm].why = why;
+    state->vms[vm].why_at = why_at;
+}
+
+static void
+accept (PlanState *state, guint vm)
+{
+    state->vms[vm].placed = TRUE;
+    plan_count (state, state->vms[vm].container, (int) state->input->vms[vm].n_vcpus);
+}
+
+static gboolean
+within_limits (PlanState *state, guint vm)
+{
+    for (int c = state->vms[vm].container; c >= 0; c = state->containers[c].parent) {
+        const guint limit = plan_wish_of (state, c)->limit_vcpus;
+
+        if (limit > 0 && state->containers[c].vcpus + state->input->vms[vm].n_vcpus > limit) {
+            refuse (state, vm, CORRAL_RULE_LIMIT, c);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/* A VM fills its container's reservation first, so that goes out of its way, and what is left of it
+ * is laid down anew. */
+static gboolean
+place_dedicated (PlanState *state, guint vm)
+{
+    const int container = state->vms[vm].container;
+    const PlanItem item = { PLAN_ITEM_VM, vm }, pad = { PLAN_ITEM_PAD, (guint) container };
+    PlanSnapshot before;
+    gboolean done;
+
+    if (plan_own_reserve (state, container) == 0) {
+        done = plan_find_place (state, &item);
+        if (done)
+            accept (state, vm);
+        return done;
+    }
+    plan_snapshot_take (state, &before);
+    plan_item_release (state, &pad);
+    done = plan_find_place (state, &item);
+    if (done) {
+        accept (state, vm);
+        done = plan_find_place (state, &pad) || state->containers[container].refused;
+        if (!done) {
+            state->vms[vm].placed = FALSE;
+            plan_count (state, container, -(int) state->input->vms[vm].n_vcpus);
+        }
+    }
+    if (!done)
+        plan_snapshot_restore (state, &before);
+    plan_snapshot_clear (state, &before);
+    return done;
+}
+
+static gboolean
+place_shared (PlanState *state, guint vm)
+{
+    const PlanItem pool = { PLAN_ITEM_POOL, (guint) state->vms[vm].container };
+
+    accept (state, vm);
+    if (plan_find_place (state, &pool))
+        return TRUE;
+    state->vms[vm].placed = FALSE;
+    plan_count (state, state->vms[vm].container, -(int) state->input->vms[vm].n_vcpus);
+    return FALSE;
+}
+
+static gboolean
+has_housekeeping (const PlanState *state, int container)
+{
+    for (guint i = 0; i < state->n; i++)
+        if (state->housekeeping[i] && state->topology->cpus[i].online &&
+            state->containers[container].domain[i])
+            return TRUE;
+    return FALSE;
+}
+
+static void
+place_one (PlanState *state, guint vm)
+{
+    const CorralPlacementMode mode = mode_of_vm (state, vm);
+
+    if (state->vms[vm].placed || state->vms[vm].refused)
+        return;
+    if (state->vms[vm].container < 0)
+        refuse (state, vm, CORRAL_RULE_CONTAINER, -1);
+    else if (!state->input->vms[vm].running && !within_limits (state, vm))
+        return;
+    else if (mode == CORRAL_MODE_NONE)
+        accept (state, vm);
+    else if (mode == CORRAL_MODE_HOUSEKEEPING && has_housekeeping (state, state->vms[vm].container))
+        accept (state, vm);
+    else if (mode == CORRAL_MODE_HOUSEKEEPING)
+        refuse (state, vm, CORRAL_RULE_HOUSEKEEPING, -1);
+    else if (mode == CORRAL_MODE_SHARED && !place_shared (state, vm))
+        refuse (state, vm, CORRAL_RULE_OVERCOMMIT, -1);
+    else if (mode == CORRAL_MODE_DEDICATED && !place_dedicated (state, vm))
+        refuse (state, vm, CORRAL_RULE_OWNED, -1);
+}
+
+/* --- all of it --- */
+
+static void
+keep_what_runs (PlanState *state)
+{
+    const CorralPlanInput *input = state->input;
+    guint deepest = 0;
+
+    for (guint v = 0; v < input->n_vms; v++)
+        if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_DEDICATED &&
+            place_is_right (state, v)) {
+            keep_place (state, v);
+            accept (state, v);
+        }
+    for (guint v = 0; v < input->n_vms; v++)
+        if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_SHARED)
+            accept (state, v);
+    for (guint c = 0; c < input->n_containers; c++)
+        deepest = MAX (deepest, state->containers[c].depth);
+    /* What the kernel gives to a parent holds its children's, too: those come first. */
+    for (guint depth = deepest + 1; depth-- > 0;)
+        for (guint c = 0; c < input->n_containers; c++)
+            if (state->containers[c].depth == depth &&
+                plan_wish_of (state, (int) c)->mode == CORRAL_MODE_SHARED)
+                keep_pool (state, c);
+}
+
+/* Without room for all of its running VMs a shared container keeps the first of them. */
+static void
+fill_pool (PlanState *state, guint container)
+{
+    const PlanItem pool = { PLAN_ITEM_POOL, container };
+
+    if (plan_find_place (state, &pool))
+        return;
+    if (plan_wish_of (state, (int) container)->reserve_vcpus > 0)
+        state->containers[container].refused = TRUE;
+    for (guint v = state->input->n_vms; v-- > 0;) {
+        if (state->vms[v].container != (int) container || !state->vms[v].placed)
+            continue;
+        state->vms[v].placed = FALSE;
+        plan_count (state, (int) container, -(int) state->input->vms[v].n_vcpus);
+        refuse (state, v, CORRAL_RULE_OVERCOMMIT, -1);
+        if (plan_find_place (state, &pool))
+            return;
+    }
+    state->containers[container].refused = TRUE;
+}
+
+void
+plan_place_all (PlanState *state)
+{
+    const CorralPlanInput *input = state->input;
+
+    keep_what_runs (state);
+    for (guint v = 0; v < input->n_vms; v++)
+        if (input->vms[v].running)
+            place_one (state, v);
+    for (guint c = 0; c < input->n_containers; c++)
+        if (plan_wish_of (state, (int) c)->mode == CORRAL_MODE_SHARED)
+            fill_pool (state, c);
+    for (guint c = 0; c < input->n_containers; c++) {
+        const PlanItem pad = { PLAN_ITEM_PAD, c };
+
+        if (plan_wish_of (state, (int) c)->mode == CORRAL_MODE_DEDICATED &&
+            !plan_find_place (state, &pad))
+            state->containers[c].refused = TRUE;
+    }
+    for (guint v = 0; v < input->n_vms; v++)
+        place_one (state, v);
+}

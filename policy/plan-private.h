@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The planner's table of who has which pCPU while a plan is made. See plan-make.c for how. */
+#pragma once
+
+#include "policy/corral-plan.h"
+
+/* By index of the pCPU in the topology. */
+typedef struct {
+    int container; /* that owns it; -1: nobody */
+    int vm;        /* whose dedicated vCPU it carries; -1: it is the container's, or idle */
+    gboolean idle; /* kept from use for the sake of the VM @vm, on whose core it is */
+    gboolean pad;  /* held for a reservation that no VM fills yet */
+} PlanSlot;
+
+typedef struct {
+    int parent;  /* index; -1: none */
+    guint depth; /* components of its path */
+    guint vcpus; /* placed, in it and beneath it */
+    guint own;   /* placed in itself */
+    gboolean refused;
+    guint8 *domain; /* by pCPU: whether its own VMs may have it, housekeeping and others aside */
+} PlanContainer;
+
+typedef struct {
+    int container; /* index; -1: there is no such container */
+    gboolean placed;
+    gboolean refused;
+    int *cpus;          /* n_vcpus indices of pCPUs, when dedicated and placed */
+    CorralPlanRule why; /* when refused: the rule that the whole VM fell to */
+    int why_at;         /* container of CORRAL_RULE_LIMIT or _CONTAINER; -1 */
+} PlanVm;
+
+typedef struct {
+    const CorralPlanInput *input;
+    const CorralTopology *topology;
+    guint n; /* pCPUs */
+    PlanSlot *slots;
+    guint8 *housekeeping; /* by pCPU */
+    int *fence;           /* by pCPU: the unplanned container it is for, and those beneath; or -1 */
+    guint *core_size;     /* by core: online pCPUs */
+    guint *core_start;    /* by core: where its pCPUs begin in core_cpus; one more at the end */
+    guint *core_cpus;     /* indices of pCPUs, core by core */
+    PlanContainer *containers;
+    PlanVm *vms;
+} PlanState;
+
+/* --- plan-state.c --- */
+
+PlanState *plan_state_new (const CorralPlanInput *input, GError **error);
+void plan_state_free (PlanState *state);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PlanState, plan_state_free)
+
+const CorralPlacement *plan_wish_of (const PlanState *state, int container);
+/* The container's wish with the VM's own in place of it. */
+CorralPlacement plan_wish_of_vm (const PlanState *state, guint vm);
+gboolean plan_is_beneath (const PlanState *state, int container, int ancestor);
+/* Whether @container's VMs could have the pCPU if nobody had it. */
+gboolean plan_is_open (const PlanState *state, int container, guint cpu);
+/* The same, and nobody has it. */
+gboolean plan_is_free (const PlanState *state, int container, guint cpu);
+void plan_count (PlanState *state, int container, int vcpus);
+
+/* --- plan-select.c --- */
+
+typedef struct {
+    guint k; /* places wanted */
+    CorralPlacementSmt smt;
+    CorralPlacementNuma numa;
+    int container;
+    const guint8 *within; /* (nullable): by pCPU: only these */
+    const guint8 *keep;   /* (nullable): by pCPU: these rather than others */
+} PlanAsk;
+
+typedef struct {
+    GArray *cpus; /* of guint: @k places */
+    GArray *idle; /* of guint: kept idle for them */
+} PlanPick;
+
+/* The best places for @ask among what is free; %FALSE: it does not fit. */
+gboolean plan_select (const PlanState *state, const PlanAsk *ask, PlanPick *ret_pick);
+void plan_pick_clear (PlanPick *pick);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PlanPick, plan_pick_clear)
+
+/* --- plan-items.c --- */
+
+/* A thing that has pCPUs. */
+typedef enum {
+    PLAN_ITEM_PAD,  /* a container's reservation that no VM fills */
+    PLAN_ITEM_POOL, /* a shared container's set */
+    PLAN_ITEM_VM,   /* a dedicated VM */
+} PlanItemKind;
+
+typedef struct {
+    PlanItemKind kind;
+    guint index; /* of the container or VM */
+} PlanItem;
+
+gboolean plan_item_has (const PlanState *state, const PlanItem *item, guint cpu);
+int plan_item_container (const PlanState *state, const PlanItem *item);
+void plan_item_release (PlanState *state, const PlanItem *item);
+void plan_item_take (PlanState *state, const PlanItem *item, guint cpu, gboolean idle);
+/* Among what is free, or not at all. */
+gboolean plan_item_place (PlanState *state, const PlanItem *item);
+
+/* Where the vCPU runs now, if that is one pCPU; else -1. */
+int plan_place_now (const PlanState *state, guint vm, guint vcpu);
+/* Gives the VM the places of @pick. */
+void plan_settle_vm (PlanState *state, guint vm, const PlanPick *pick);
+
+/* vCPUs that the container's own set is to have room for by its reservation, and those of them that
+ * no VM fills. */
+guint plan_own_reserve (const PlanState *state, int container);
+guint plan_pad_need (const PlanState *state, int container);
+/* pCPUs that its own set must have: for its VMs, its reservation and @more vCPUs. */
+guint plan_pool_need (const PlanState *state, int container, guint more);
+
+/* --- plan-room.c --- */
+
+/* All that can change while room is made. */
+typedef struct {
+    PlanSlot *slots;
+    int **cpus;
+} PlanSnapshot;
+
+void plan_snapshot_take (const PlanState *state, PlanSnapshot *snapshot);
+void plan_snapshot_restore (PlanState *state, const PlanSnapshot *snapshot);
+void plan_snapshot_clear (const PlanState *state, PlanSnapshot *snapshot);
+
+/* Places it, with others moved away if need be; or changes nothing. */
+gboolean plan_find_place (PlanState *state, const PlanItem *item);
+
+/* --- plan-place.c --- */
+
+void plan_place_all (PlanState *state);
+
+/* --- plan-reasons.c --- */
+
+/* Of CorralPlanReason. */
+GPtrArray *plan_reasons_of_vm (const PlanState *state, guint vm);
+GPtrArray *plan_reasons_of_container (const PlanState *state, guint container);

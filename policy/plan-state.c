@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The planner's table, made from its input: what belongs to whom before anything is placed. */
+#include "policy/plan-private.h"
+
+#include "common/corral-error.h"
+
+#include <string.h>
+
+static gboolean refuse_input (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+static gboolean
+refuse_input (GError **error, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start (args, format);
+    text = g_strdup_vprintf (format, args);
+    va_end (args);
+    g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID, "cannot make a plan: %s", text);
+    return FALSE;
+}
+
+static guint
+depth_of (const char *path)
+{
+    guint depth = 0;
+
+    for (; *path != '\0'; path++)
+        depth += *path == '/';
+    return depth;
+}
+
+/* The index of the container whose path is the longest proper prefix of @path, by components. */
+static int
+parent_of (GHashTable *by_path, const char *path)
+{
+    g_autofree char *prefix = g_strdup (path);
+    char *slash;
+    gpointer found;
+
+    while ((slash = strrchr (prefix, '/')) != NULL && slash != prefix) {
+        *slash = '\0';
+        if (g_hash_table_lookup_extended (by_path, prefix, NULL, &found))
+            return GPOINTER_TO_INT (found);
+    }
+    return -1;
+}
+
+static gboolean
+learn_containers (PlanState *state, GHashTable *by_path, GError **error)
+{
+    const CorralPlanInput *input = state->input;
+
+    for (guint i = 0; i < input->n_containers; i++) {
+        const char *path = input->containers[i].path;
+
+        if (path == NULL || *path != '/')
+            return refuse_input (error, "\"%s\" is no container's path", path != NULL ? path : "");
+        if (!g_hash_table_insert (by_path, (gpointer) path, GINT_TO_POINTER ((int) i)))
+            return refuse_input (error, "two containers have the path \"%s\"", path);
+    }
+    for (guint i = 0; i < input->n_containers; i++) {
+        state->containers[i].parent = parent_of (by_path, input->containers[i].path);
+        state->containers[i].depth = depth_of (input->containers[i].path);
+    }
+    return TRUE;
+}
+
+static gboolean
+learn_vms (PlanState *state, GHashTable *by_path, GError **error)
+{
+    g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
+    const CorralPlanInput *input = state->input;
+
+    for (guint i = 0; i < input->n_vms; i++) {
+        const CorralPlanVm *vm = &input->vms[i];
+        gpointer found;
+
+        if (vm->name == NULL || vm->path == NULL)
+            return refuse_input (error, "a VM has no name or no container");
+        if (!g_hash_table_add (names, (gpointer) vm->name))
+            return refuse_input (error, "two VMs have the name \"%s\"", vm->name);
+        if (vm->n_vcpus < 1 || vm->n_vcpus > CORRAL_VCPUS_MAX)
+            return refuse_input (error, "the VM \"%s\" has no vCPUs, or too many", vm->name);
+        state->vms[i].container = -1;
+        state->vms[i].why_at = -1;
+        if (g_hash_table_lookup_extended (by_path, vm->path, NULL, &found))
+            state->vms[i].container = GPOINTER_TO_INT (found);
+    }
+    return TRUE;
+}
+
+/* From the top down: a pCPU is in a container's domain when neither it nor any ancestor says that
+ * it is not. */
+static void
+learn_domain (PlanState *state, int container)
+{
+    const CorralCpuset *allowed = state->input->containers[container].allowed;
+    PlanContainer *c = &state->containers[container];
+
+    if (c->domain != NULL)
+        return;
+    if (c->parent >= 0)
+        learn_domain (state, c->parent);
+    c->domain = g_new (guint8, state->n);
+    for (guint i = 0; i < state->n; i++)
+        c->domain[i] =
+            (allowed == NULL || hwloc_bitmap_isset (allowed, state->topology->cpus[i].number)) &&
+            (c->parent < 0 || state->containers[c->parent].domain[i]);
+}
+
+/* What an unplanned container says it has is for it and those beneath it. Deeper ones come last,
+ * so theirs is the last word. */
+static void
+learn_fences (PlanState *state)
+{
+    guint deepest = 0;
+
+    for (guint i = 0; i < state->n; i++)
+        state->fence[i] = -1;
+    for (guint c = 0; c < state->input->n_containers; c++)
+        deepest = MAX (deepest, state->containers[c].depth);
+    for (guint depth = 0; depth <= deepest; depth++)
+        for (guint c = 0; c < state->input->n_containers; c++) {
+            const CorralPlanContainer *container = &state->input->containers[c];
+
+            if (state->containers[c].depth != depth || container->allowed == NULL ||
+                container->wish.mode != CORRAL_MODE_NONE)
+                continue;
+            for (guint i = 0; i < state->n; i++)
+                if (state->containers[c].domain[i])
+                    state->fence[i] = (int) c;
+        }
+}
+
+static void
+learn_cores (PlanState *state)
+{
+    const guint n_cores = state->topology->n_cores;
+    g_autofree guint *next = g_new0 (guint, n_cores + 1);
+
+    for (guint i = 0; i < state->n; i++) {
+        state->core_size[state->topology->cpus[i].core] += state->topology->cpus[i].online;
+        next[state->topology->cpus[i].core]++;
+    }
+    for (guint core = 0, start = 0; core <= n_cores; core++) {
+        state->core_start[core] = start;
+        start += next[core];
+        next[core] = state->core_start[core];
+    }
+    for (guint i = 0; i < state->n; i++)
+        state->core_cpus[next[state->topology->cpus[i].core]++] = i;
+}
+
+PlanState *
+plan_state_new (const CorralPlanInput *input, GError **error)
+{
+    g_autoptr (PlanState) state = g_new0 (PlanState, 1);
+    g_autoptr (GHashTable) by_path = g_hash_table_new (g_str_hash, g_str_equal);
+
+    state->input = input;
+    state->topology = input->topology;
+    state->n = input->topology->n_cpus;
+    state->slots = g_new0 (PlanSlot, state->n);
+    state->housekeeping = g_new0 (guint8, state->n);
+    state->fence = g_new (int, state->n);
+    state->core_size = g_new0 (guint, input->topology->n_cores);
+    state->core_start = g_new0 (guint, input->topology->n_cores + 1);
+    state->core_cpus = g_new0 (guint, state->n);
+    state->containers = g_new0 (PlanContainer, input->n_containers + 1);
+    state->vms = g_new0 (PlanVm, input->n_vms + 1);
+    if (!learn_containers (state, by_path, error) || !learn_vms (state, by_path, error))
+        return NULL;
+    for (guint c = 0; c < input->n_containers; c++)
+        learn_domain (state, (int) c);
+    learn_fences (state);
+    for (guint i = 0; i < state->n; i++) {
+        const CorralPcpu *cpu = &state->topology->cpus[i];
+
+        state->slots[i] = (PlanSlot){ .container = -1, .vm = -1 };
+        state->housekeeping[i] =
+            input->housekeeping != NULL && hwloc_bitmap_isset (input->housekeeping, cpu->number);
+    }
+    learn_cores (state);
+    return g_steal_pointer (&state);
+}
+
+void
+plan_state_free (PlanState *state)
+{
+    if (state == NULL)
+        return;
+    for (guint c = 0; c < state->input->n_containers; c++)
+        g_free (state->containers[c].domain);
+    for (guint v = 0; v < state->input->n_vms; v++)
+        g_free (state->vms[v].cpus);
+    g_free (state->slots);
+    g_free (state->housekeeping);
+    g_free (state->fence);
+    g_free (state->core_size);
+    g_free (state->core_start);
+    g_free (state->core_cpus);
+    g_free (state->containers);
+    g_free (state->vms);
+    g_free (state);
+}
+
+const CorralPlacement *
+plan_wish_of (const PlanState *state, int container)
+{
+    return &state->input->containers[container].wish;
+}
+
+CorralPlacement
+plan_wish_of_vm (const PlanState *state, guint vm)
+{
+    const CorralPlanVm *input = &state->input->vms[vm];
+    CorralPlacement wish = *plan_wish_of (state, state->vms[vm].container);
+
+    if (input->wishes & CORRAL_WISH_SMT)
+        wish.smt = input->wish.smt;
+    if (input->wishes & CORRAL_WISH_NUMA)
+        wish.numa = input->wish.numa;
+    if (input->wishes & CORRAL_WISH_EMULATOR)
+        wish.emulator = input->wish.emulator;
+    return wish;
+}
+
+gboolean
+plan_is_beneath (const PlanState *state, int container, int ancestor)
+{
+    for (; container >= 0; container = state->containers[container].parent)
+        if (container == ancestor)
+            return TRUE;
+    return FALSE;
+}
+
+gboolean
+plan_is_open (const PlanState *state, int container, guint cpu)
+{
+    return state->topology->cpus[cpu].online && !state->housekeeping[cpu] &&
+           state->containers[container].domain[cpu] &&
+           (state->fence[cpu] < 0 || plan_is_beneath (state, container, state->fence[cpu]));
+}
+
+gboolean
+plan_is_free (const PlanState *state, int container, guint cpu)
+{
+    return state->slots[cpu].container < 0 && plan_is_open (state, container, cpu);
+}
+
+void
+plan_count (PlanState *state, int container, int vcpus)
+{
+    state->containers[container].own += (guint) vcpus;
+    for (; container >= 0; container = state->containers[container].parent)
+        state->containers[container].vcpus += (guint) vcpus;
+}
