@@ -111,21 +111,44 @@ trim_pool (PlanState *state, const PlanItem *item, guint need)
     }
 }
 
-/* Whether a set that shares no core with others, or lies in one node, would still be so. */
+/* What the container's own set is now: where its running VMs may run, or else all that the kernel
+ * gives it, which holds its children's sets, too. */
+static CorralCpuset *
+pool_now (const PlanState *state, guint container)
+{
+    const CorralCpuset *cpus = state->input->containers[container].cpus;
+    CorralCpuset *now = hwloc_bitmap_alloc ();
+
+    for (guint v = 0; v < state->input->n_vms; v++) {
+        const CorralPlanVm *vm = &state->input->vms[v];
+
+        for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL && vm->running &&
+                          state->vms[v].container == (int) container;
+             i++)
+            if (vm->vcpus[i] != NULL)
+                hwloc_bitmap_or (now, now, vm->vcpus[i]);
+    }
+    if (cpus != NULL && hwloc_bitmap_iszero (now))
+        hwloc_bitmap_copy (now, cpus);
+    return now;
+}
+
+/* Takes what is free of that, as much as is needed. Sets of whole cores, and such in which cores
+ * are left idle, are laid out anew. */
 static void
 keep_pool (PlanState *state, guint container)
 {
     const CorralPlacement *wish = plan_wish_of (state, (int) container);
-    const CorralCpuset *cpus = state->input->containers[container].cpus;
     const PlanItem item = { PLAN_ITEM_POOL, container };
+    g_autoptr (CorralCpuset) now = pool_now (state, container);
     int node = -1;
 
-    if (cpus == NULL || wish->smt == CORRAL_SMT_ISOLATE || wish->smt == CORRAL_SMT_REQUIRE)
+    if (wish->smt == CORRAL_SMT_ISOLATE || wish->smt == CORRAL_SMT_REQUIRE)
         return;
     for (guint i = 0; i < state->n; i++) {
         const int here = (int) state->topology->cpus[i].node;
 
-        if (!hwloc_bitmap_isset (cpus, state->topology->cpus[i].number) ||
+        if (!hwloc_bitmap_isset (now, state->topology->cpus[i].number) ||
             !plan_is_free (state, (int) container, i) ||
             (wish->numa == CORRAL_NUMA_STRICT && node >= 0 && node != here))
             continue;

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What holds of every plan, whatever happened before: random machines, random containers, random
+ * sequences of start, stop, hotplug, CPU on and offline, and redefinition. A sequence that breaks
+ * something is cut down to the shortest that still does, and told.
+ *
+ *   plan-property-test [--sequences N] [--first SEED]
+ */
+#include "policy/corral-plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define N_CONTAINERS 4
+#define N_EVENTS 24
+#define N_VMS 16
+
+static int sequences = 600;
+static gint64 seed = 20261125;
+
+/* --- what happens --- */
+
+typedef enum { START, STOP, HOTPLUG, CPU, REDEFINE, N_KINDS } EventKind;
+
+static const char *const kinds[N_KINDS] = { "start", "stop", "hotplug", "cpu", "redefine" };
+
+/* Each stands for itself, so that any of them can be left out. */
+typedef struct {
+    EventKind kind;
+    guint vm, container, number, wish;
+} Event;
+
+typedef struct {
+    const char *machine;
+    guint housekeeping; /* of the lowest pCPUs */
+    Event events[N_EVENTS];
+    guint n_events;
+} Story;
+
+static const char *const machines[] = {
+    "package:1 core:4 pu:1",
+    "package:2 [numa] l3:1 core:3 pu:2",
+    "package:2 [numa] l3:2 core:2 pu:2",
+    "package:1 [numa] l3:2 core:4 pu:2",
+    "package:4 [numa] core:2 pu:2",
+    "package:2 [numa] l3:1 core:2 pu:4",
+};
+
+static const char *const paths[N_CONTAINERS] = { "/a", "/a/x", "/b", "/c" };
+
+static Story
+story_new (GRand *rand)
+{
+    Story story = { .n_events = N_EVENTS };
+
+    story.machine = machines[g_rand_int_range (rand, 0, G_N_ELEMENTS (machines))];
+    story.housekeeping = (guint) g_rand_int_range (rand, 0, 3);
+    for (guint i = 0; i < N_EVENTS; i++)
+        story.events[i] =
+            (Event){ g_rand_boolean (rand) ? START
+                                           : (EventKind) g_rand_int_range (rand, 0, N_KINDS),
+                     (guint) g_rand_int_range (rand, 0, N_VMS),
+                     (guint) g_rand_int_range (rand, 0, N_CONTAINERS),
+                     (guint) g_rand_int_range (rand, 0, 1000), g_rand_int (rand) };
+    return story;
+}
+
+/* --- the world it happens in --- */
+
+typedef struct {
+    CorralTopology *topology;
+    CorralCpuset *housekeeping;
+    CorralPlanContainer containers[N_CONTAINERS];
+    CorralCpuset *allowed[N_CONTAINERS], *cpus[N_CONTAINERS];
+    gboolean there[N_VMS];
+    char names[N_VMS][8];
+    CorralPlanVm vms[N_VMS];
+    CorralCpuset **places[N_VMS]; /* of the VM's vCPUs, as the last plan put them */
+    guint n_places[N_VMS];
+    gboolean refused; /* the last plan refused a container what it reserves */
+    int started;      /* by the last event; -1: none */
+    EventKind last;
+} World;
+
+/* A wish from 32 random bits. */
+static void
+redefine (World *world, guint c, guint bits)
+{
+    CorralPlacement wish = CORRAL_PLACEMENT_INIT;
+    static const guint overcommits[] = { 1000, 1500, 2000, 4000 };
+
+    wish.mode = (CorralPlacementMode) ((bits & 3) == 0 ? CORRAL_MODE_SHARED : (bits & 3));
+    wish.smt = (CorralPlacementSmt) (bits >> 2 & 3);
+    wish.numa = (CorralPlacementNuma) ((bits >> 4 & 3) % 3);
+    wish.overcommit = wish.mode == CORRAL_MODE_SHARED ? overcommits[bits >> 6 & 3] : 1000;
+    wish.reserve_vcpus = (bits >> 8 & 7) == 0 ? bits >> 11 & 3 : 0;
+    wish.limit_vcpus = (bits >> 13 & 7) == 0 ? 2 + (bits >> 16 & 7) : 0;
+    if (wish.mode == CORRAL_MODE_SHARED && wish.smt != CORRAL_SMT_AVOID)
+        wish.smt = CORRAL_SMT_PREFER;
+    g_clear_pointer (&world->allowed[c], hwloc_bitmap_free);
+    if ((bits >> 20 & 3) == 0) {
+        world->allowed[c] = hwloc_bitmap_alloc ();
+        for (guint i = 0; i < world->topology->n_cpus; i++)
+            if ((bits >> (i % 11 + 21) & 1) == 0)
+                hwloc_bitmap_set (world->allowed[c], i);
+    }
+    world->containers[c].wish = wish;
+    world->containers[c].allowed = world->allowed[c];
+}
+
+static void
+forget_vm (World *world, guint vm)
+{
+    for (guint i = 0; i < world->n_places[vm]; i++)
+        hwloc_bitmap_free (world->places[vm][i]);
+    g_clear_pointer (&world->places[vm], g_free);
+    world->n_places[vm] = 0;
+    world->there[vm] = FALSE;
+}
+
+static World *
+world_new (const Story *story)
+{
+    World *world = g_new0 (World, 1);
+
+    world->topology = corral_topology_from_synthetic (story->machine, NULL);
+    g_assert_nonnull (world->topology);
+    world->housekeeping = hwloc_bitmap_alloc ();
+    for (guint i = 0; i < story->housekeeping; i++)
+        hwloc_bitmap_set (world->housekeeping, i);
+    for (guint c = 0; c < N_CONTAINERS; c++) {
+        world->containers[c].path = paths[c];
+        world->containers[c].wish = (CorralPlacement) CORRAL_PLACEMENT_INIT;
+        world->containers[c].wish.mode = c % 2 == 0 ? CORRAL_MODE_DEDICATED : CORRAL_MODE_SHARED;
+    }
+    for (guint v = 0; v < N_VMS; v++)
+        g_snprintf (world->names[v], sizeof world->names[v], "vm%u", v);
+    return world;
+}
+
+static void
+world_free (World *world)
+{
+    for (guint v = 0; v < N_VMS; v++)
+        forget_vm (world, v);
+    for (guint c = 0; c < N_CONTAINERS; c++) {
+        hwloc_bitmap_free (world->allowed[c]);
+        hwloc_bitmap_free (world->cpus[c]);
+    }
+    corral_topology_free (world->topology);
+    hwloc_bitmap_free (world->housekeeping);
+    g_free (world);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (World, world_free)
+
+static void
+toggle_cpu (World *world, guint number)
+{
+    g_autoptr (CorralCpuset) online = hwloc_bitmap_dup (world->topology->online);
+    CorralTopology *now;
+
+    number %= world->topology->n_cpus;
+    if (hwloc_bitmap_isset (online, number))
+        hwloc_bitmap_clr (online, number);
+    else
+        hwloc_bitmap_set (online, number);
+    now = corral_topology_with_online (world->topology, online);
+    corral_topology_free (world->topology);
+    world->topology = now;
+}
+
+static void
+happen (World *world, const Event *event)
+{
+    CorralPlanVm *vm = &world->vms[event->vm];
+
+    world->started = -1;
+    world->last = event->kind;
+    switch (event->kind) {
+    case START:
+        if (world->there[event->vm])
+            break;
+        world->there[event->vm] = TRUE;
+        world->started = (int) event->vm;
+        *vm = (CorralPlanVm){ .name = world->names[event->vm],
+                              .path = paths[event->container],
+                              .n_vcpus = 1 + event->number % 6,
+                              .wishes = event->wish & CORRAL_WISH_NUMA };
+        vm->wish.numa = (CorralPlacementNuma) (event->wish >> 8 & 1);
+        break;
+    case STOP:
+        forget_vm (world, event->vm);
+        break;
+    case HOTPLUG:
+        if (world->there[event->vm])
+            vm->n_vcpus++;
+        break;
+    case CPU:
+        toggle_cpu (world, event->number);
+        break;
+    case REDEFINE:
+    case N_KINDS:
+    default:
+        redefine (world, event->container, event->wish);
+        break;
+    }
+}
+
+/* The planner's input; @sets holds arrays that it points to. */
+static CorralPlanInput
+input_of (World *world, CorralPlanVm *vms, const CorralCpuset *sets[N_VMS][64])
+{
+    CorralPlanInput input = { .topology = world->topology,
+                              .housekeeping = world->housekeeping,
+                              .containers = world->containers,
+                              .n_containers = N_CONTAINERS,
+                              .vms = vms };
+
+    for (guint c = 0; c < N_CONTAINERS; c++)
+        world->containers[c].cpus = world->cpus[c];
+    /* Those that run first; one that starts comes last. */
+    for (guint pass = 0; pass < 2; pass++)
+        for (guint v = 0; v < N_VMS; v++) {
+            if (!world->there[v] || (world->started == (int) v) != (pass == 1))
+                continue;
+            vms[input.n_vms] = world->vms[v];
+            vms[input.n_vms].running = pass == 0;
+            for (guint i = 0; i < world->vms[v].n_vcpus; i++)
+                sets[v][i] = i < world->n_places[v] ? world->places[v][i] : NULL;
+            vms[input.n_vms].vcpus = pass == 0 ? sets[v] : NULL;
+            input.n_vms++;
+        }
+    return input;
+}
+
+/* --- what must hold --- */
+
+/* By pCPU number: who has it. */
+typedef struct {
+    int vm, container; /* -1 */
+} Holder;
+
+static int
+container_of (const CorralPlanInput *input, const char *path)
+{
+    for (guint c = 0; c < input->n_containers; c++)
+        if (g_str_equal (input->containers[c].path, path))
+            return (int) c;
+    return -1;
+}
+
+static CorralPlacement
+wish_of (const CorralPlanInput *input, guint vm)
+{
+    CorralPlacement wish = input->containers[container_of (input, input->vms[vm].path)].wish;
+
+    if (input->vms[vm].wishes & CORRAL_WISH_NUMA)
+        wish.numa = input->vms[vm].wish.numa;
+    return wish;
+}
+
+static gboolean
+may_have (const CorralPlanInput *input, int container, guint cpu)
+{
+    const char *path = input->containers[container].path;
+
+    for (guint c = 0; c < input->n_containers; c++) {
+        const char *upper = input->containers[c].path;
+
+        if (g_str_has_prefix (path, upper) &&
+            (path[strlen (upper)] == '\0' || path[strlen (upper)] == '/') &&
+            input->containers[c].allowed != NULL &&
+            !hwloc_bitmap_isset (input->containers[c].allowed, cpu))
+            return FALSE;
+    }
+    return hwloc_bitmap_isset (input->topology->online, cpu) &&
+           !hwloc_bitmap_isset (input->housekeeping, cpu);
+}
+
+static const char *
+check_vm (const CorralPlanInput *input, const CorralPlan *plan, guint v, Holder *holders)
+{
+    const CorralPlannedVm *vm = &plan->vms[v];
+    const CorralPlacement wish = wish_of (input, v);
+    int node = -1;
+
+    if (vm->refused && (vm->planned || vm->vcpus != NULL))
+        return "a refused VM has a place";
+    if (vm->refused && vm->reasons->len == 0)
+        return "a VM is refused for no reason";
+    if (wish.mode != CORRAL_MODE_DEDICATED || vm->refused)
+        return NULL;
+    for (guint i = 0; i < vm->n_vcpus; i++) {
+        const int number = hwloc_bitmap_first (vm->vcpus[i]);
+        const CorralPcpu *cpu;
+
+        if (number < 0 || hwloc_bitmap_weight (vm->vcpus[i]) != 1)
+            return "a dedicated vCPU has not one pCPU";
+        if (holders[number].vm >= 0 || holders[number].container >= 0)
+            return "two have one pCPU";
+        if (!may_have (input, container_of (input, vm->path), (guint) number))
+            return "a VM has a pCPU that it must not have";
+        holders[number].vm = (int) v;
+        cpu = &input->topology->cpus[corral_topology_find (input->topology, (guint) number)];
+        if (wish.numa == CORRAL_NUMA_STRICT && node >= 0 && node != (int) cpu->node)
+            return "a VM under strict has two nodes";
+        node = (int) cpu->node;
+    }
+    return NULL;
+}
+
+static const char *
+check_sets (const CorralPlanInput *input, const CorralPlan *plan, Holder *holders)
+{
+    for (guint c = 0; c < plan->n_containers; c++) {
+        const CorralPlannedContainer *container = &plan->containers[c];
+        const CorralPlacement *wish = &input->containers[c].wish;
+        guint vcpus = 0, size;
+
+        if (wish->mode != CORRAL_MODE_SHARED)
+            continue;
+        size = (guint) hwloc_bitmap_weight (container->own);
+        for (int cpu = hwloc_bitmap_first (container->own); cpu >= 0;
+             cpu = hwloc_bitmap_next (container->own, cpu)) {
+            if (holders[cpu].vm >= 0 || holders[cpu].container >= 0)
+                return "a set has another's pCPU";
+            if (!may_have (input, (int) c, (guint) cpu))
+                return "a set has a pCPU that it must not have";
+            holders[cpu].container = (int) c;
+        }
+        for (guint v = 0; v < plan->n_vms; v++)
+            if (!plan->vms[v].refused && g_str_equal (plan->vms[v].path, container->path))
+                vcpus += plan->vms[v].n_vcpus;
+        if ((guint64) vcpus * 1000 > (guint64) size * wish->overcommit)
+            return "a shared container has more vCPUs than its overcommit allows";
+    }
+    if (!hwloc_bitmap_isincluded (plan->containers[1].cpus, plan->containers[0].cpus))
+        return "a child has a pCPU that its parent has not";
+    return NULL;
+}
+
+static const char *
+check_cores (const CorralPlanInput *input, const CorralPlan *plan, const Holder *holders)
+{
+    const CorralTopology *topology = input->topology;
+
+    for (guint a = 0; a < topology->n_cpus; a++) {
+        const Holder *one = &holders[topology->cpus[a].number];
+        CorralPlacementSmt smt;
+
+        if (one->vm < 0)
+            continue;
+        smt = wish_of (input, (guint) one->vm).smt;
+        for (guint b = 0; b < topology->n_cpus; b++) {
+            const Holder *other = &holders[topology->cpus[b].number];
+
+            if (a == b || topology->cpus[a].core != topology->cpus[b].core ||
+                (other->vm < 0 && other->container < 0))
+                continue;
+            if (smt == CORRAL_SMT_ISOLATE)
+                return "a core under isolate has two in use";
+            if (smt == CORRAL_SMT_REQUIRE && other->vm != one->vm)
+                return "a core under require is shared";
+        }
+    }
+    return NULL;
+}
+
+/* Whether the VM that starts would fit with nobody else touched, worked out anew: by node, the
+ * places among what no VM and no set has, nor keeps idle. Reservations make it unknown. */
+static gboolean
+fits_as_it_is (const World *world, const CorralPlanInput *input, guint v)
+{
+    const CorralTopology *topology = input->topology;
+    const CorralPlacement wish = wish_of (input, v);
+    const int container = container_of (input, input->vms[v].path);
+    guint per_node[8] = { 0 }, total = 0;
+
+    if (wish.mode != CORRAL_MODE_DEDICATED)
+        return FALSE;
+    for (guint c = 0; c < N_CONTAINERS; c++)
+        if (input->containers[c].wish.reserve_vcpus > 0 ||
+            input->containers[c].wish.limit_vcpus > 0 || world->cpus[c] == NULL)
+            return FALSE;
+    for (guint core = 0; core < topology->n_cores; core++) {
+        guint size = 0, free = 0, node = 0;
+
+        for (guint i = 0; i < topology->n_cpus; i++) {
+            gboolean taken = FALSE;
+
+            if (topology->cpus[i].core != core || !topology->cpus[i].online)
+                continue;
+            for (guint c = 0; c < N_CONTAINERS; c++)
+                taken = taken || hwloc_bitmap_isset (world->cpus[c], topology->cpus[i].number);
+            size++;
+            node = topology->cpus[i].node;
+            free += !taken && may_have (input, container, topology->cpus[i].number);
+        }
+        if (wish.smt == CORRAL_SMT_ISOLATE)
+            free = size > 0 && free == size;
+        else if (wish.smt == CORRAL_SMT_REQUIRE && free < size)
+            free = 0;
+        per_node[node] += free;
+        total += free;
+    }
+    if (wish.numa != CORRAL_NUMA_STRICT)
+        return total >= input->vms[v].n_vcpus;
+    for (guint node = 0; node < topology->n_nodes; node++)
+        if (per_node[node] >= input->vms[v].n_vcpus)
+            return TRUE;
+    return FALSE;
+}
+
+static gboolean
+plans_are_equal (const CorralPlan *a, const CorralPlan *b)
+{
+    for (guint v = 0; v < a->n_vms; v++) {
+        if (a->vms[v].refused != b->vms[v].refused)
+            return FALSE;
+        for (guint i = 0; i < a->vms[v].n_vcpus && a->vms[v].vcpus != NULL; i++)
+            if (!hwloc_bitmap_isequal (a->vms[v].vcpus[i], b->vms[v].vcpus[i]))
+                return FALSE;
+    }
+    for (guint c = 0; c < a->n_containers; c++)
+        if (!hwloc_bitmap_isequal (a->containers[c].cpus, b->containers[c].cpus))
+            return FALSE;
+    return memcmp (a->cost, b->cost, sizeof a->cost) == 0;
+}
+
+/* All that was running is running yet, and was not refused before. */
+static gboolean
+was_settled (const World *world)
+{
+    for (guint v = 0; v < N_VMS; v++)
+        if (world->there[v] && world->started != (int) v &&
+            world->n_places[v] != world->vms[v].n_vcpus)
+            return FALSE;
+    return !world->refused;
+}
+
+static const char *
+check (World *world, const CorralPlanInput *input, const CorralPlan *plan)
+{
+    Holder holders[64];
+    const char *fault = NULL;
+    g_autoptr (CorralPlan) again = corral_plan_make (input, NULL);
+
+    memset (holders, -1, sizeof holders);
+    for (guint v = 0; v < plan->n_vms && fault == NULL; v++)
+        fault = check_vm (input, plan, v, holders);
+    if (fault == NULL)
+        fault = check_sets (input, plan, holders);
+    if (fault == NULL)
+        fault = check_cores (input, plan, holders);
+    if (fault == NULL && !plans_are_equal (plan, again))
+        fault = "the same input gave two plans";
+    if (fault == NULL && world->last == STOP && was_settled (world) && plan->n_moves > 0)
+        fault = "something moved because a VM stopped";
+    if (fault == NULL && world->started >= 0 && was_settled (world) &&
+        fits_as_it_is (world, input, plan->n_vms - 1)) {
+        if (plan->vms[plan->n_vms - 1].refused)
+            fault = "a VM that fits is refused";
+        else if (plan->n_moves > 0)
+            fault = "something moved for a VM that fits as it is";
+    }
+    return fault;
+}
+
+static void
+apply (World *world, const CorralPlan *plan)
+{
+    for (guint v = 0; v < N_VMS; v++) {
+        const CorralPlannedVm *vm = corral_plan_find_vm (plan, world->names[v]);
+        const gboolean new_one = world->started == (int) v;
+
+        if (vm == NULL)
+            continue;
+        forget_vm (world, v);
+        world->there[v] = !vm->refused || !new_one;
+        if (vm->refused || vm->vcpus == NULL)
+            continue;
+        world->n_places[v] = vm->n_vcpus;
+        world->places[v] = g_new (CorralCpuset *, vm->n_vcpus);
+        for (guint i = 0; i < vm->n_vcpus; i++)
+            world->places[v][i] = hwloc_bitmap_dup (vm->vcpus[i]);
+    }
+    world->refused = FALSE;
+    for (guint c = 0; c < N_CONTAINERS; c++) {
+        world->refused = world->refused || plan->containers[c].refused;
+        hwloc_bitmap_free (world->cpus[c]);
+        world->cpus[c] = hwloc_bitmap_dup (plan->containers[c].cpus);
+    }
+}
+
+static void
+show (const CorralPlan *plan)
+{
+    for (guint c = 0; c < plan->n_containers; c++) {
+        g_autofree char *cpus = corral_cpuset_format (plan->containers[c].cpus);
+        g_autofree char *own = corral_cpuset_format (plan->containers[c].own);
+
+        g_test_message ("    %s%s: %s, own %s", plan->containers[c].path,
+                        plan->containers[c].refused ? " refused" : "", cpus, own);
+    }
+    for (guint v = 0; v < plan->n_vms; v++) {
+        g_autoptr (GString) text = g_string_new (NULL);
+
+        for (guint i = 0; i < plan->vms[v].n_vcpus && plan->vms[v].vcpus != NULL; i++) {
+            g_autofree char *list = corral_cpuset_format (plan->vms[v].vcpus[i]);
+
+            g_string_append_printf (text, " %s", list);
+        }
+        g_test_message ("    %s%s in %s:%s", plan->vms[v].name,
+                        plan->vms[v].refused ? " refused" : "", plan->vms[v].path, text->str);
+    }
+}
+
+/* What was wrong first; %NULL: nothing. */
+static const char *
+tell (const Story *story, gboolean aloud)
+{
+    g_autoptr (World) world = world_new (story);
+
+    for (guint i = 0; i < story->n_events; i++) {
+        CorralPlanVm vms[N_VMS];
+        const CorralCpuset *sets[N_VMS][64];
+        g_autoptr (CorralPlan) plan = NULL;
+        CorralPlanInput input;
+        const char *fault;
+
+        happen (world, &story->events[i]);
+        input = input_of (world, vms, sets);
+        plan = corral_plan_make (&input, NULL);
+        g_assert_nonnull (plan);
+        fault = check (world, &input, plan);
+        if (aloud) {
+            g_test_message ("  %s vm%u container %s number %u wish 0x%x",
+                            kinds[story->events[i].kind], story->events[i].vm,
+                            paths[story->events[i].container], story->events[i].number,
+                            story->events[i].wish);
+            show (plan);
+        }
+        if (fault != NULL)
+            return fault;
+        apply (world, plan);
+    }
+    return NULL;
+}
+
+/* Leaves out what is not needed for the same fault. */
+static void
+shrink (Story *story, const char *fault)
+{
+    for (guint i = 0; i < story->n_events;) {
+        Story shorter = *story;
+
+        memmove (&shorter.events[i], &shorter.events[i + 1],
+                 (shorter.n_events - i - 1) * sizeof (Event));
+        shorter.n_events--;
+        if (g_strcmp0 (tell (&shorter, FALSE), fault) == 0) {
+            *story = shorter;
+            i = 0;
+        } else {
+            i++;
+        }
+    }
+}
+
+static void
+test_sequences (void)
+{
+    for (int n = 0; n < sequences; n++) {
+        g_autoptr (GRand) rand = g_rand_new_with_seed ((guint32) (seed + n));
+        Story story = story_new (rand);
+        const char *fault = tell (&story, FALSE);
+
+        if (fault == NULL)
+            continue;
+        shrink (&story, fault);
+        g_test_message ("seed %" G_GINT64_FORMAT ": %s, housekeeping %u", seed + n, story.machine,
+                        story.housekeeping);
+        tell (&story, TRUE);
+        g_test_message ("%s", fault);
+        g_test_fail ();
+        return;
+    }
+    g_test_message ("%d sequences of %d events", sequences, N_EVENTS);
+}
+
+int
+main (int argc, char **argv)
+{
+    const GOptionEntry options[] = { { "sequences", 0, 0, G_OPTION_ARG_INT, &sequences,
+                                       "How many sequences", "N" },
+                                     { "first", 0, 0, G_OPTION_ARG_INT64, &seed,
+                                       "The first one's seed; the next has one more", "SEED" },
+                                     { 0 } };
+    g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+
+    g_test_init (&argc, &argv, NULL);
+    g_option_context_add_main_entries (context, options, NULL);
+    if (!g_option_context_parse (context, &argc, &argv, NULL))
+        return 2;
+    g_test_add_func ("/plan/sequences", test_sequences);
+    return g_test_run ();
+}
