@@ -8,20 +8,26 @@ from .wait import until
 
 
 class Container:
-    """@path: parts below the session's /machine/TAG. All names bear the session's tag."""
+    """@path: parts below the session's /machine/TAG. All names bear the session's tag. @placement:
+    attributes of a <corral:placement>, for one that the planner places."""
 
-    def __init__(self, corrald, name, path=None, cpus=None, cputune='', members=(), extra=''):
+    def __init__(self, corrald, name, path=None, cpus=None, cputune='', members=(), extra='',
+                 placement=None):
         self.corrald, self.session, self.virsh = corrald, corrald.session, corrald.virsh
         self.name = self.session.name(name)
         self.path = self.session.path(*(path or (name,)))
         self.cpus, self.cputune, self.members, self.extra = cpus, cputune, members, extra
+        self.placement = placement
 
     def xml(self):
-        cpuset = f" placement='static' cpuset='{proc.cpulist(self.cpus)}'" if self.cpus else ''
+        vcpu = f"<vcpu placement='{'static' if self.placement is None else 'auto'}'"
+        vcpu += f" cpuset='{proc.cpulist(self.cpus)}'/>" if self.cpus else '/>'
+        if self.placement is not None:
+            vcpu += f"<corral:placement xmlns:corral='urn:corral:1' {self.placement}/>"
         members = ''.join(f"<member type='vm' name={quoteattr(m)}/>" for m in self.members)
         devices = f'<devices>{members}</devices>'
         return (f"<domain type='corral'><name>{escape(self.name)}</name>"
-                f'<resource><partition>{self.path}</partition></resource><vcpu{cpuset}/>'
+                f'<resource><partition>{self.path}</partition></resource>{vcpu}'
                 f'<cputune>{self.cputune}</cputune>{self.extra}{devices}</domain>')
 
     def file(self):

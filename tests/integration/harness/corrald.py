@@ -13,22 +13,26 @@ from .wait import until
 
 class Corrald:
     """@libvirtd: the PrivateLibvirtd it watches, or None. @qmp: {name: socket} of plain QEMUs.
-    Readiness is told as systemd is told: over a notify socket."""
+    @host: what its host.xml says; without, there is none. Readiness is told as systemd is told:
+    over a notify socket."""
 
     def __init__(self, session, libvirtd=None, name='corrald', qmp=None, definitions=None,
-                 state=None):
+                 state=None, host=None):
         self.session = session
         self.folder = f'{session.folder}/{name}'
         self.program = f'{session.build}/vmm-agent/corrald'
         self.settings = f'{self.folder}/corral.conf'
         self.definitions = definitions or f'{self.folder}/containers'
         self.state = state or f'{self.folder}/run'
+        self.host_file = f'{self.folder}/host.xml'
         self.log = f'{self.folder}/corrald.log'
         self.pid = None
         self.status = ''
         os.makedirs(self.folder)
         os.makedirs(self.definitions, exist_ok=True)
         os.makedirs(self.state, exist_ok=True)
+        if host:
+            self.write_host(host)
         self.write_settings(libvirtd, qmp or {})
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(f'{self.folder}/notify')
@@ -43,13 +47,19 @@ class Corrald:
 
     def write_settings(self, libvirtd, qmp):
         lines = ['[corrald]', f'definition_dir={self.definitions}', f'state_dir={self.state}',
-                 f'socket_dir={self.folder}', '[libvirt]',
-                 f'uri={libvirtd.uri if libvirtd else ""}']
+                 f'socket_dir={self.folder}']
+        if os.path.exists(self.host_file):
+            lines += [f'host_file={self.host_file}', 'drift_interval=1']
+        lines += ['[libvirt]', f'uri={libvirtd.uri if libvirtd else ""}']
         if libvirtd:
             lines.append(f'state_dir={libvirtd.state_folder}')
         lines += ['[qmp]'] + [f'{name}={path}' for name, path in qmp.items()]
         with open(self.settings, 'w', encoding='utf-8') as file:
             file.write('\n'.join(lines) + '\n')
+
+    def write_host(self, inner):
+        with open(self.host_file, 'w', encoding='utf-8') as file:
+            file.write(f"<host xmlns='urn:corral:1'>{inner}</host>\n")
 
     def hook(self):
         """libvirt's hook, which reads these settings and not the host's."""
