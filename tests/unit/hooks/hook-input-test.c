@@ -130,8 +130,9 @@ test_bad_input (void)
     } inputs[] = {
         { "", "cannot read the domain's document: it is empty" },
         { "garbage \xff\x01",
-          "cannot read the domain's document: line 1: Start tag expected, '<' not "
-          "found" },
+          "cannot read the domain's document: line 1: expected UTF-8, not the byte 0xFF" },
+        { "garbage", "cannot read the domain's document: line 1: Start tag expected, '<' not "
+                     "found" },
         { "<domain>\n", "cannot read the domain's document: line 2: Premature end of data in tag "
                         "domain line 1" },
         { "<!DOCTYPE domain [<!ENTITY a 'b'>]><domain><name>&a;</name></domain>",
