@@ -127,6 +127,18 @@ moves_of (const PlanState *state, guint vm, CorralCpuset *const *planned)
     return moves;
 }
 
+/* Many VMs of one shape may have been refused for the same reasons: these are told once. */
+static gboolean
+is_refused_alike (const PlanState *state, guint index)
+{
+    const PlanVm *vm = &state->vms[index], *last = vm - 1;
+    const CorralPlanVm *input = &state->input->vms[index], *last_input = input - 1;
+
+    return index > 0 && vm->refused && last->refused && vm->container >= 0 &&
+           vm->container == last->container && vm->why == last->why && vm->why_at == last->why_at &&
+           input->n_vcpus == last_input->n_vcpus && input->wishes == 0 && last_input->wishes == 0;
+}
+
 static void
 write_vm (const PlanState *state, CorralPlan *plan, guint index)
 {
@@ -145,7 +157,9 @@ write_vm (const PlanState *state, CorralPlan *plan, guint index)
     planned->planned = mode != CORRAL_MODE_NONE && !vm->refused;
     planned->n_vcpus = input->n_vcpus;
     planned->helpers_quota_usec = -1;
-    planned->reasons = plan_reasons_of_vm (state, index);
+    planned->reasons = is_refused_alike (state, index)
+                           ? g_ptr_array_ref (plan->vms[index - 1].reasons)
+                           : plan_reasons_of_vm (state, index);
     plan->n_refused += vm->refused;
     if (vm->refused)
         plan->cost[0] += input->n_vcpus;
@@ -255,12 +269,11 @@ write_cost (const PlanState *state, CorralPlan *plan)
 CorralPlan *
 corral_plan_make (const CorralPlanInput *input, GError **error)
 {
-    g_autoptr (PlanState) state = plan_state_new (input, error);
+    g_autoptr (PlanState) state = plan_best (input, error);
     CorralPlan *plan;
 
     if (state == NULL)
         return NULL;
-    plan_place_all (state);
     plan = g_new0 (CorralPlan, 1);
     plan->n_containers = input->n_containers;
     plan->containers = g_new0 (CorralPlannedContainer, input->n_containers + 1);

@@ -38,7 +38,8 @@ typedef struct {
     const CorralCpuset *housekeeping; /* (nullable): left to the host; NULL or empty: none */
     const CorralPlanContainer *containers;
     guint n_containers;
-    const CorralPlanVm *vms; /* in the order in which those not running may have what is left */
+    /* Of two that are not running and as large, the earlier is placed if only one can be. */
+    const CorralPlanVm *vms;
     guint n_vms;
 } CorralPlanInput;
 

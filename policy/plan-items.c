@@ -88,6 +88,7 @@ plan_item_release (PlanState *state, const PlanItem *item)
     for (guint i = 0; i < state->n; i++)
         if (plan_item_has (state, item, i))
             state->slots[i] = (PlanSlot){ .container = -1, .vm = -1 };
+    state->changes++;
     if (item->kind == PLAN_ITEM_VM)
         g_clear_pointer (&state->vms[item->index].cpus, g_free);
 }
@@ -95,6 +96,7 @@ plan_item_release (PlanState *state, const PlanItem *item)
 void
 plan_item_take (PlanState *state, const PlanItem *item, guint cpu, gboolean idle)
 {
+    state->changes++;
     state->slots[cpu] = (PlanSlot){ .container = plan_item_container (state, item),
                                     .vm = item->kind == PLAN_ITEM_VM ? (int) item->index : -1,
                                     .idle = idle,
@@ -174,14 +176,23 @@ place_vm (PlanState *state, guint vm)
                           .container = state->vms[vm].container,
                           .keep = keep };
 
+    if (state->full.changes == state->changes && state->full.container == ask.container &&
+        state->full.k == ask.k && state->full.smt == ask.smt && state->full.numa == ask.numa)
+        return FALSE;
     for (guint i = 0; i < ask.k; i++) {
         const int now = plan_place_now (state, vm, i);
 
         if (now >= 0)
             keep[now] = TRUE;
     }
-    if (!plan_select (state, &ask, &pick))
+    if (!plan_select (state, &ask, &pick)) {
+        state->full.container = ask.container;
+        state->full.k = ask.k;
+        state->full.smt = ask.smt;
+        state->full.numa = ask.numa;
+        state->full.changes = state->changes;
         return FALSE;
+    }
     plan_settle_vm (state, vm, &pick);
     return TRUE;
 }
@@ -294,6 +305,7 @@ place_pool (PlanState *state, const PlanItem *item)
         settle_set (state, item, &pick);
         return TRUE;
     }
+    state->changes++;
     memcpy (state->slots, before, state->n * sizeof *state->slots);
     return FALSE;
 }

@@ -5,7 +5,7 @@
  * 2. shared containers keep what the kernel gives them, as much of it as they need
  * 3. running VMs that lost their places, and shared containers that need more
  * 4. reservations
- * 5. VMs that are to start, in the order of the input
+ * 5. VMs that are to start, in the order that plan-order.c found
  *
  * Whatever does not fit is tried once more with something else moved away for it: first what does
  * not run, then the fewest running vCPUs. Each pCPU belongs to one container's own set at most; a
@@ -106,6 +106,7 @@ trim_pool (PlanState *state, const PlanItem *item, guint need)
                 (worst < 0 ||
                  per_l3[state->topology->cpus[i].l3] <= per_l3[state->topology->cpus[worst].l3]))
                 worst = (int) i;
+        state->changes++;
         per_l3[state->topology->cpus[worst].l3]--;
         state->slots[worst] = (PlanSlot){ .container = -1, .vm = -1 };
     }
@@ -325,7 +326,7 @@ fill_pool (PlanState *state, guint container)
 }
 
 void
-plan_place_all (PlanState *state)
+plan_place_all (PlanState *state, const guint *order)
 {
     const CorralPlanInput *input = state->input;
 
@@ -343,6 +344,6 @@ plan_place_all (PlanState *state)
             !plan_find_place (state, &pad))
             state->containers[c].refused = TRUE;
     }
-    for (guint v = 0; v < input->n_vms; v++)
-        place_one (state, v);
+    for (guint i = 0; i < input->n_vms; i++)
+        place_one (state, order[i]);
 }

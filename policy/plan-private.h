@@ -42,6 +42,12 @@ typedef struct {
     guint *core_cpus;     /* indices of pCPUs, core by core */
     PlanContainer *containers;
     PlanVm *vms;
+    guint64 changes; /* of slots, so far */
+    struct {         /* the last VM for which there was no place: another like it has none either */
+        int container;
+        guint k, smt, numa;
+        guint64 changes;
+    } full;
 } PlanState;
 
 /* --- plan-state.c --- */
@@ -131,7 +137,13 @@ gboolean plan_find_place (PlanState *state, const PlanItem *item);
 
 /* --- plan-place.c --- */
 
-void plan_place_all (PlanState *state);
+/* @order: of the VMs, by index; those that run come first all the same */
+void plan_place_all (PlanState *state, const guint *order);
+
+/* --- plan-order.c --- */
+
+/* Places everything in the order, of those tried, that leaves fewest vCPUs out. */
+PlanState *plan_best (const CorralPlanInput *input, GError **error);
 
 /* --- plan-reasons.c --- */
 

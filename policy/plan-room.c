@@ -23,6 +23,7 @@ plan_snapshot_take (const PlanState *state, PlanSnapshot *snapshot)
 void
 plan_snapshot_restore (PlanState *state, const PlanSnapshot *snapshot)
 {
+    state->changes++;
     memcpy (state->slots, snapshot->slots, state->n * sizeof *state->slots);
     for (guint v = 0; v < state->input->n_vms; v++) {
         g_clear_pointer (&state->vms[v].cpus, g_free);

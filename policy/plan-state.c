@@ -160,6 +160,7 @@ plan_state_new (const CorralPlanInput *input, GError **error)
     g_autoptr (GHashTable) by_path = g_hash_table_new (g_str_hash, g_str_equal);
 
     state->input = input;
+    state->full.container = -1;
     state->topology = input->topology;
     state->n = input->topology->n_cpus;
     state->slots = g_new0 (PlanSlot, state->n);

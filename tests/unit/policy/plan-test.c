@@ -171,7 +171,7 @@ static void
 test_smt (void)
 {
     g_autoptr (World) world = world_new (TWO_NODES, "");
-    g_autoptr (CorralPlan) made = NULL, again = NULL;
+    g_autoptr (CorralPlan) made = NULL, again = NULL, full = NULL;
 
     add_container (world, "/iso", CORRAL_MODE_DEDICATED, NULL, NULL)->smt = CORRAL_SMT_ISOLATE;
     add_container (world, "/whole", CORRAL_MODE_DEDICATED, NULL, NULL)->smt = CORRAL_SMT_REQUIRE;
@@ -185,20 +185,27 @@ test_smt (void)
     assert_vm (made, "s", "8 10 12 14");
     assert_container (made, "/iso", "0-3");
     assert_container (made, "/whole", "4-7");
-    /* A core for one more is made by what does not run yet; for two more there is none. */
-    add_vm (world, "late", "/iso", 1, NULL);
-    add_vm (world, "last", "/iso", 2, NULL);
+    /* With these running a core can be made free for one more vCPU by one move, not for three. */
+    g_array_set_size (world->vms, 0);
+    add_vm (world, "i", "/iso", 2, "0 2");
+    add_vm (world, "w", "/whole", 3, "4 5 6");
+    add_vm (world, "s", "/avoid", 4, "8 10 12 14");
+    add_vm (world, "one", "/iso", 1, NULL);
     again = plan (world);
-    assert_vm (again, "i", "0 2");
-    assert_vm (again, "late", "8");
-    assert_vm (again, "s", "10 11 12 14");
-    assert_vm (again, "last", "refused");
-    g_assert_true (has_reason (corral_plan_find_vm (again, "last")->reasons, CORRAL_RULE_SIBLING,
-                               "13,15", NULL));
-    g_assert_true (has_reason (corral_plan_find_vm (again, "last")->reasons, CORRAL_RULE_SIBLING,
-                               "9", "the VM \"late\""));
-    g_assert_true (has_reason (corral_plan_find_vm (again, "last")->reasons, CORRAL_RULE_OWNED,
+    assert_vm (again, "one", "8");
+    assert_vm (again, "s", "11 10 12 14");
+    g_assert_cmpuint (again->n_moves, ==, 1);
+    g_array_set_size (world->vms, 3);
+    add_vm (world, "three", "/iso", 3, NULL);
+    full = plan (world);
+    assert_vm (full, "s", "8 10 12 14");
+    assert_vm (full, "three", "refused");
+    g_assert_true (has_reason (corral_plan_find_vm (full, "three")->reasons, CORRAL_RULE_SIBLING,
+                               "9,11,13,15", NULL));
+    g_assert_true (has_reason (corral_plan_find_vm (full, "three")->reasons, CORRAL_RULE_OWNED,
                                "4-6", "the VM \"w\""));
+    g_assert_true (has_reason (corral_plan_find_vm (full, "three")->reasons, CORRAL_RULE_SIBLING,
+                               "1,3", "the VM \"i\""));
 }
 
 static void
