@@ -242,7 +242,7 @@ test_shared (void)
     wish->overcommit = 2000;
     wish->share_percent = 40;
     wish->helpers_percent = 10;
-    wish->limit_vcpus = 12;
+    wish->limit_vcpus = 7;
     add_vm (world, "a", "/dev", 4, NULL);
     add_vm (world, "b", "/dev", 3, NULL);
     add_vm (world, "c", "/dev", 6, NULL);
@@ -251,7 +251,7 @@ test_shared (void)
     assert_vm (made, "b", "2-5 2-5 2-5");
     assert_vm (made, "c", "refused");
     g_assert_true (has_reason (corral_plan_find_vm (made, "c")->reasons, CORRAL_RULE_LIMIT, "",
-                               "the container \"/dev\" may have 12 vCPUs and has 7"));
+                               "the container \"/dev\" may have 7 vCPUs and has 7"));
     g_assert_cmpint (corral_plan_find_container (made, "/dev")->quota_usec, ==,
                      (7 * 40 + 2 * 10) * 1000);
     g_assert_cmpint (corral_plan_find_vm (made, "a")->helpers_quota_usec, ==, 10000);
