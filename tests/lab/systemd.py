@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 
+CGROUPS = '/sys/fs/cgroup'
 COMMAND = '''[Unit]
 DefaultDependencies=no
 SuccessAction=exit-force
@@ -33,6 +34,26 @@ ExecStart=/bin/sh -c {command}
 StandardOutput=append:{output}
 StandardError=append:{output}
 '''
+
+
+def directories():
+    return {path for path, _, _ in os.walk(CGROUPS)}
+
+
+def enter(path):
+    os.makedirs(path, exist_ok=True)
+    with open(path + '/cgroup.procs', 'w', encoding='ascii') as file:
+        file.write('0')
+
+
+def remove(made):
+    """What systemd leaves when it ends: its init.scope would tell the next test that it is there."""
+    enter(CGROUPS)
+    for path in sorted(made, key=len, reverse=True):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            print(f'# systemd.py: {path} stays: {error.strerror}', file=sys.stderr)
 
 
 def main():
@@ -57,11 +78,10 @@ def main():
                                       directory=os.getcwd(), output=folder + '/output',
                                       command=shlex.quote(command.replace('%', '%%'))))
         open(folder + '/output', 'w', encoding='ascii').close()
+        before = directories()
         if options.beside:
             # systemd takes what it is started in for its top.
-            os.makedirs('/sys/fs/cgroup/systemd', exist_ok=True)
-            with open('/sys/fs/cgroup/systemd/cgroup.procs', 'w', encoding='ascii') as file:
-                file.write('0')
+            enter(CGROUPS + '/systemd')
         with subprocess.Popen(['tail', '-f', '-n', '+1', folder + '/output']) as tail:
             subprocess.run(
                 ['unshare', '--pid', '--fork', '--mount', '--mount-proc', 'env', 'container=lab',
@@ -70,6 +90,7 @@ def main():
                  '--log-level=warning', '--show-status=0'],
                 check=False, stdout=subprocess.DEVNULL, stderr=sys.stderr)
             tail.terminate()
+        remove(directories() - before)
         try:
             with open(folder + '/status', encoding='ascii') as file:
                 status = int(file.read())
