@@ -49,6 +49,10 @@ corrald_log_event (const CorralEvent *event)
                           "CORRAL_VM", event->detail, "MESSAGE", "VM \"%s\" left container \"%s\"",
                           event->detail, event->name);
         return;
+    case CORRAL_EVENT_DRIFT:
+        g_log_structured ("corrald", G_LOG_LEVEL_WARNING, "MESSAGE_ID", CORRALD_MESSAGE_DRIFT,
+                          "CORRAL_CONTAINER", event->name, "MESSAGE", "drift: %s", event->detail);
+        return;
     case CORRAL_EVENT_DEFINED:
     case CORRAL_EVENT_UPDATED:
     case CORRAL_EVENT_UNDEFINED:

@@ -188,6 +188,10 @@ changed_settings (const CorralSettings *a, const CorralSettings *b)
 
     if (g_strcmp0 (a->definition_dir, b->definition_dir) != 0)
         g_string_append (names, " definition_dir");
+    if (g_strcmp0 (a->host_file, b->host_file) != 0)
+        g_string_append (names, " host_file");
+    if (a->drift_interval != b->drift_interval)
+        g_string_append (names, " drift_interval");
     if (g_strcmp0 (a->state_dir, b->state_dir) != 0)
         g_string_append (names, " state_dir");
     if (g_strcmp0 (a->socket_dir, b->socket_dir) != 0 ||
@@ -282,7 +286,9 @@ start (Daemon *daemon, GError **error)
                              .qmp_sockets = daemon->settings->qmp_sockets };
     agent = (CorralAgentSettings){ .definition_dir = daemon->settings->definition_dir,
                                    .state_dir = daemon->settings->state_dir,
-                                   .vm = &vm };
+                                   .vm = &vm,
+                                   .host_file = daemon->settings->host_file,
+                                   .drift_interval_ms = daemon->settings->drift_interval * 1000 };
     daemon->core = corral_container_core_open (-1, error);
     if (daemon->core == NULL)
         return FALSE;

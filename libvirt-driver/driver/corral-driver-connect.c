@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "libvirt-driver/driver/corral-driver-private.h"
 
+#include "vmm-agent/agent/corral-agent-plan.h"
+
 static gboolean
 connect_open (CorralDriver *driver, CorralRpcClient *client, gconstpointer args, gpointer ret,
               GError **error)
@@ -151,6 +153,9 @@ connect_get_domain_capabilities (CorralDriver *driver, CorralRpcClient *client, 
 {
     const CorralWireDomainCapabilitiesArgs *which = args;
     const char *arch = corral_rpc_opt_string (which->arch);
+    g_autoptr (CorralCapacity) capacity = NULL;
+    g_autofree char *capacity_xml = NULL;
+    g_autoptr (GError) reason = NULL;
     guint max;
 
     if (!corral_driver_check_flags (which->flags, 0, "virConnectGetDomainCapabilities", error) ||
@@ -170,7 +175,11 @@ connect_get_domain_capabilities (CorralDriver *driver, CorralRpcClient *client, 
     }
     if (!read_max_vcpus (driver, &max, error))
         return FALSE;
-    ((CorralWireText *) ret)->text = corral_driver_host_domain_capabilities (driver->host, max);
+    capacity = corral_agent_capacity (driver->agent, &reason);
+    if (capacity != NULL)
+        capacity_xml = corral_capacity_xml (capacity, corral_agent_get_generation (driver->agent));
+    ((CorralWireText *) ret)->text =
+        corral_driver_host_domain_capabilities (driver->host, max, capacity_xml);
     return TRUE;
 }
 

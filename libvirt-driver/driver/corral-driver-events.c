@@ -312,6 +312,17 @@ fill_text (Message *message, const CorralEvent *event)
         metadata->uri = corral_rpc_opt_string_new (event->detail);
 }
 
+/* The element that virDomainGetMetadata() gives for this URI is another one now. */
+static void
+fill_drift (Message *message, const CorralEvent *event)
+{
+    CorralEvent text = *event;
+
+    text.text = CORRAL_TEXT_METADATA;
+    text.detail = CORRAL_DRIVER_DRIFT_URI;
+    fill_text (message, &text);
+}
+
 static void
 fill_message (CorralDriver *driver, Message *message, const CorralEvent *event)
 {
@@ -344,6 +355,9 @@ fill_message (CorralDriver *driver, Message *message, const CorralEvent *event)
     case CORRAL_EVENT_TUNED:
     case CORRAL_EVENT_PINNED:
         fill_tunable (driver, message, event);
+        break;
+    case CORRAL_EVENT_DRIFT:
+        fill_drift (message, event);
         break;
     case CORRAL_EVENT_TEXT:
         fill_text (message, event);

@@ -256,7 +256,8 @@ corral_driver_host_capabilities (CorralDriverHost *host)
 }
 
 char *
-corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus)
+corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus,
+                                        const char *capacity)
 {
     Document document = document_new ();
 
@@ -271,6 +272,8 @@ corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus)
     end (&document);
     start (&document, "devices");
     end (&document);
+    if (capacity != NULL)
+        xmlTextWriterWriteRaw (document.writer, BAD_CAST capacity);
     end (&document);
     return document_finish (&document);
 }

@@ -67,7 +67,9 @@ guint64 corral_driver_host_resident_kib (CorralDriverHost *host, pid_t pid);
 /* --- corral-driver-host-xml.c: documents, (transfer full) --- */
 
 char *corral_driver_host_capabilities (CorralDriverHost *host);
-char *corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus);
+/* @capacity: (nullable): an element of ours that goes in last, as it is */
+char *corral_driver_host_domain_capabilities (CorralDriverHost *host, guint max_vcpus,
+                                              const char *capacity);
 /* %CORRAL_ERROR_UNSUPPORTED when the host tells nothing about itself. */
 char *corral_driver_host_sysinfo (CorralDriverHost *host, GError **error);
 

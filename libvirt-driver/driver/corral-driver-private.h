@@ -11,6 +11,10 @@
 
 #define CORRAL_DRIVER_TYPE "Corral"
 #define CORRAL_DRIVER_URI "corral:///system"
+/* Elements that are served as metadata of a container, and never stored. */
+#define CORRAL_DRIVER_PLAN_URI "urn:corral:plan:1"
+#define CORRAL_DRIVER_EXPLAIN_URI "urn:corral:explain:1"
+#define CORRAL_DRIVER_DRIFT_URI "urn:corral:drift:1"
 /* What a domain's vCPU lists and a host's cpumaps may hold on the wire. */
 #define CORRAL_DRIVER_VCPUS_MAX CORRAL_WIRE_VCPUS_MAX
 
@@ -44,6 +48,7 @@ extern const CorralDriverEntry corral_driver_numa_calls[];
 extern const CorralDriverEntry corral_driver_stats_calls[];
 extern const CorralDriverEntry corral_driver_node_calls[];
 extern const CorralDriverEntry corral_driver_event_calls[];
+extern const CorralDriverEntry corral_driver_plan_calls[];
 
 /* --- corral-driver-error.c --- */
 
@@ -102,6 +107,16 @@ void corral_driver_state (const CorralContainer *container, int *ret_state, int 
 
 void corral_driver_events_init (CorralDriver *driver);
 void corral_driver_events_clear (CorralDriver *driver);
+
+/* --- corral-driver-plan.c --- */
+
+gboolean corral_driver_is_plan_uri (const char *uri);
+/* (transfer full): what is served for it */
+char *corral_driver_get_plan (CorralDriver *driver, const CorralContainer *container,
+                              const char *uri, GError **error);
+/* Applies the <plan> in @value. */
+gboolean corral_driver_set_plan (CorralDriver *driver, const char *uri, const char *value,
+                                 guint flags, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* --- corral-driver-sched.c --- */
 

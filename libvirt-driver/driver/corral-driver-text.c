@@ -44,6 +44,10 @@ domain_get_metadata (CorralDriver *driver, CorralRpcClient *client, gconstpointe
         !text_of_type (which->type, uri, &text, error))
         return FALSE;
     container = corral_driver_find (driver, &which->dom, error);
+    if (container != NULL && text == CORRAL_TEXT_METADATA && corral_driver_is_plan_uri (uri)) {
+        ((CorralWireText *) ret)->text = corral_driver_get_plan (driver, container, uri, error);
+        return ((CorralWireText *) ret)->text != NULL;
+    }
     if (container == NULL ||
         !corral_driver_affect_one (container, which->flags, &affect, &definition, error))
         return FALSE;
@@ -84,6 +88,8 @@ domain_set_metadata (CorralDriver *driver, CorralRpcClient *client, gconstpointe
         return FALSE;
     }
     container = corral_driver_find (driver, &wanted->dom, error);
+    if (container != NULL && text == CORRAL_TEXT_METADATA && corral_driver_is_plan_uri (uri))
+        return corral_driver_set_plan (driver, uri, value, wanted->flags, error);
     if (container == NULL || !corral_driver_affect (container, wanted->flags, &affect, error))
         return FALSE;
     name = g_strdup (corral_driver_name (container));

@@ -55,6 +55,7 @@ corral_driver_new (CorralAgent *agent, CorralRpcServer *server)
     add_calls (driver, corral_driver_stats_calls);
     add_calls (driver, corral_driver_node_calls);
     add_calls (driver, corral_driver_event_calls);
+    add_calls (driver, corral_driver_plan_calls);
     return driver;
 }
 

@@ -65,6 +65,66 @@ is_left_to_libvirt (const char *settings_file, const char *partition)
             !read_index (settings, &index, NULL) || !corral_hook_index_has (index, partition));
 }
 
+/* Whether the innermost container that is defined at @partition or above it is planned. */
+static gboolean
+is_planned (const CorralSettings *settings, const char *partition)
+{
+    g_autofree char *path = g_strdup (partition);
+    g_autoptr (CorralHookIndex) index = NULL;
+    char *slash;
+
+    if (!read_index (settings, &index, NULL))
+        return FALSE;
+    for (; *path != '\0'; *slash = '\0') {
+        g_autoptr (CorralDefinition) definition = NULL;
+
+        if (corral_hook_index_has (index, path))
+            return corral_hook_index_load (index, path, &definition, NULL) && definition != NULL &&
+                   definition->planned;
+        slash = strrchr (path, '/');
+        if (slash == NULL)
+            break;
+    }
+    return FALSE;
+}
+
+/* corrald's consent comes first. When it cannot be had, those who need none go on without. */
+static gboolean
+ask_corrald (const char *settings_file, const char *partition, const char *xml, gsize length,
+             GError **error)
+{
+    g_autoptr (CorralSettings) settings = NULL;
+    g_autofree char *text = g_strndup (xml, length);
+    g_autoptr (GError) reason = NULL;
+
+    if (!corral_settings_load (settings_file, &settings, NULL))
+        return TRUE;
+    switch (corral_hook_ask (settings->socket_dir, text, FALSE, &reason)) {
+    case CORRAL_HOOK_ADMITTED:
+        return TRUE;
+    case CORRAL_HOOK_REFUSED:
+        g_propagate_error (error, g_steal_pointer (&reason));
+        return FALSE;
+    case CORRAL_HOOK_NO_ANSWER:
+        break;
+    }
+    if (!is_planned (settings, partition))
+        return TRUE;
+    g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED,
+                 "its container is planned by corrald, without which no place can be found: %s",
+                 reason->message);
+    return FALSE;
+}
+
+void
+corral_hook_release (const char *settings_file, const char *xml)
+{
+    g_autoptr (CorralSettings) settings = NULL;
+
+    if (corral_settings_load (settings_file, &settings, NULL))
+        (void) corral_hook_ask (settings->socket_dir, xml, TRUE, NULL);
+}
+
 gboolean
 corral_hook_admit (const char *settings_file, const char *xml, gsize length, GError **error)
 {
@@ -78,8 +138,14 @@ corral_hook_admit (const char *settings_file, const char *xml, gsize length, GEr
     if (partition == NULL)
         partition = g_strdup (CORRAL_HOOK_DEFAULT_PARTITION);
     /* With a dot it is none of ours: no VM can be in another VM's directory. */
-    if (!corral_partition_check (partition, NULL) || strchr (partition, '.') != NULL ||
-        is_left_to_libvirt (settings_file, partition))
+    if (!corral_partition_check (partition, NULL) || strchr (partition, '.') != NULL)
+        return TRUE;
+    if (!ask_corrald (settings_file, partition, xml, length, &reason)) {
+        g_set_error (error, CORRAL_ERROR, reason->code, "cannot start \"%s\" in \"%s\": %s", name,
+                     partition, reason->message);
+        return FALSE;
+    }
+    if (is_left_to_libvirt (settings_file, partition))
         return TRUE;
 
     core = corral_container_core_open (-1, &reason);

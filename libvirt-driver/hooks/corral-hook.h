@@ -16,13 +16,36 @@
  *
  * Makes sure that the partition of the domain exists, whole, before its QEMU does. A container that
  * is defined and does not run is made, and its parents with it, with their values; a whole one is
- * left as it is. libvirt's default partition is libvirt's own affair unless a container is
+ * left as it is. One that is planned needs corrald's consent, which also makes it wide enough;
+ * without corrald, VMs of such containers do not start, and all others do as ever. libvirt's
+ * default partition is libvirt's own affair unless a container is
  * defined there, and so is a path that no container can have.
  *
  * Returns: %FALSE when the domain must not start; the message is for the one who starts it
  */
 gboolean corral_hook_admit (const char *settings_file, const char *xml, gsize length,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef enum {
+    CORRAL_HOOK_ADMITTED,
+    CORRAL_HOOK_REFUSED,
+    CORRAL_HOOK_NO_ANSWER,
+} CorralHookAnswer;
+
+/**
+ * corral_hook_ask:
+ * @socket_dir: where corrald's socket is
+ * @xml: the domain's document
+ * @release: gives back what an earlier call has kept for the VM
+ *
+ * Whether corrald's plan has room for this VM. It takes a few milliseconds, and no longer than some
+ * seconds. @error is set unless it is admitted.
+ */
+CorralHookAnswer corral_hook_ask (const char *socket_dir, const char *xml, gboolean release,
+                                  GError **error);
+
+/* The VM has ended, or was never started. This cannot fail. */
+void corral_hook_release (const char *settings_file, const char *xml);
 
 /* Which container is defined at which path, by the files corrald keeps. */
 typedef struct CorralHookIndex CorralHookIndex;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* /etc/libvirt/hooks/qemu.d/corral: NAME OPERATION SUB-OPERATION EXTRA, with the domain's document
- * on stdin, as https://libvirt.org/hooks.html has it. Only "prepare" does anything, and only it can
- * fail: a failing "reconnect" would make libvirtd kill a VM that runs. What it writes to stderr is
- * the error that libvirt shows. */
+ * on stdin, as https://libvirt.org/hooks.html has it. Only "prepare" and "release" do anything, and
+ * only the former can fail: a failing "reconnect" would make libvirtd kill a VM that runs. What it
+ * writes to stderr is the error that libvirt shows. */
 #include "libvirt-driver/hooks/corral-hook.h"
 
 #include <signal.h>
@@ -33,6 +33,21 @@ prepare (const char *settings_file, GError **error)
            corral_hook_admit (settings_file, xml != NULL ? xml : "", length, error);
 }
 
+/* libvirt passes over what comes of it; it is bounded by the time that corrald is given. */
+static void
+release (const char *settings_file)
+{
+    g_autofree char *xml = NULL;
+    gsize length;
+
+    if (corral_hook_read_all (STDIN_FILENO, "the domain's document", CORRAL_VM_XML_MAX, &xml,
+                              &length, NULL)) {
+        g_autofree char *text = g_strndup (xml != NULL ? xml : "", length);
+
+        corral_hook_release (settings_file, text);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -46,7 +61,13 @@ main (int argc, char **argv)
         argv += 2;
         argc -= 2;
     }
-    if (argc < 4 || strcmp (argv[2], "prepare") != 0 || strcmp (argv[3], "begin") != 0)
+    if (argc < 4)
+        return 0;
+    if (strcmp (argv[2], "release") == 0) {
+        release (settings_file);
+        return 0;
+    }
+    if (strcmp (argv[2], "prepare") != 0 || strcmp (argv[3], "begin") != 0)
         return 0;
 
     signal (SIGALRM, on_timeout);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Members that somebody asks to join or to leave. The files are saved, the kernel is told, and when
  * it refuses the files are as before. */
-#include "vmm-agent/agent/corral-agent-private.h"
+#include "vmm-agent/agent/corral-agent-plan-private.h"
 
 #include "common/corral-error.h"
 
@@ -154,6 +154,8 @@ corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef
 {
     CorralAgentEntry *entry = corral_agent_find (agent, name, error);
     g_auto (CorralAgentDraft) draft = { NULL };
+    CorralAgentChange change;
+    GError *problem = NULL;
     Target target;
     guint index;
 
@@ -176,8 +178,17 @@ corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef
     if (is_there (entry, &target))
         return refuse (CORRAL_ERROR_EXISTS, member, "attach", entry, "it is in it already", error);
     wish (draft.live, member);
+    change = (CorralAgentChange){ .moved = target.vm,
+                                  .thread = target.thread,
+                                  .path = entry->stored->partition };
+    if (!corral_agent_check_change (agent, &change, error)) {
+        g_prefix_error (error, "cannot attach to the container \"%s\": ", name);
+        return FALSE;
+    }
     if (!attach_live (agent, &draft, member, &target, error))
         return FALSE;
+    if (!corral_agent_replan (agent, &problem))
+        corral_agent_problem (agent, problem, "the plan with a new member could not be applied");
     if (member->type == CORRAL_MEMBER_VCPU)
         corral_agent_emit_simple (agent, entry, CORRAL_EVENT_MEMBER_ADDED, member->name);
     return TRUE;
@@ -258,6 +269,8 @@ corral_agent_detach (CorralAgent *agent, const char *name, const CorralMemberDef
         return FALSE;
     }
     corral_agent_draft_commit (agent, &draft);
+    if (live)
+        corral_agent_replan_soon (agent);
     if (live && member->type == CORRAL_MEMBER_VCPU)
         corral_agent_emit_simple (agent, entry, CORRAL_EVENT_MEMBER_REMOVED, member->name);
     return TRUE;

@@ -3,7 +3,7 @@
  * to make the container, and removed after the kernel has removed it. So a kill in between leaves a
  * live copy without a container, which the next start drops, or a container that is half made and
  * has a live copy, which the next start completes. */
-#include "vmm-agent/agent/corral-agent-private.h"
+#include "vmm-agent/agent/corral-agent-plan-private.h"
 
 #include "common/corral-error.h"
 
@@ -146,7 +146,9 @@ adjust_in_kernel (CorralAgent *agent, const CorralDefinition *wanted, GError **e
 
     if (!corral_container_get_cpuset (agent->core, wanted->partition, &cpus, &mems, error))
         return FALSE;
-    if ((wants_other_set (wanted->cpus, cpus) || wants_other_set (wanted->mems, mems)) &&
+    /* The planner gives a planned one its pCPUs. */
+    if (!wanted->planned &&
+        (wants_other_set (wanted->cpus, cpus) || wants_other_set (wanted->mems, mems)) &&
         !corral_container_set_cpuset (agent->core, wanted->partition, wanted->cpus, wanted->mems,
                                       error))
         return FALSE;
@@ -162,8 +164,9 @@ make_in_kernel (CorralAgent *agent, const CorralDefinition *wanted, GError **err
 {
     if (corral_container_get_state (agent->core, wanted->partition) == CORRAL_CONTAINER_WHOLE)
         return adjust_in_kernel (agent, wanted, error);
-    if (!corral_container_create (agent->core, wanted->partition, wanted->cpus, wanted->mems,
-                                  error))
+    if (!corral_container_create (agent->core, wanted->partition,
+                                  wanted->planned ? NULL : wanted->cpus,
+                                  wanted->planned ? NULL : wanted->mems, error))
         return FALSE;
     if (corral_agent_write_kernel_tune (agent, wanted->partition, &wanted->tune, error))
         return TRUE;
@@ -234,6 +237,8 @@ corral_agent_enter (CorralAgent *agent, CorralAgentEntry *entry, CorralDefinitio
     if (!agent->starting)
         corral_agent_emit_simple (agent, entry, CORRAL_EVENT_STARTED, NULL);
     corral_agent_take_claimed (agent, entry);
+    if (entry->stored != NULL && entry->stored->planned)
+        corral_agent_replan_soon (agent);
     return TRUE;
 }
 
@@ -282,6 +287,8 @@ corral_agent_deactivate (CorralAgent *agent, CorralAgentEntry *entry)
     entry->slot = CORRAL_USAGE_NO_SLOT;
     entry->parent = NULL;
     entry->shown.id = -1;
+    corral_agent_values_clear (&entry->applied);
+    corral_agent_replan_soon (agent);
     if (entry->shown.config != NULL)
         corral_agent_watch_entry (agent, entry);
     event = (CorralEvent){ .type = CORRAL_EVENT_STOPPED,
@@ -380,12 +387,26 @@ corral_agent_check (CorralAgent *agent, CorralAgentEntry *entry)
 
 /* --- start --- */
 
+static gboolean
+stop_one (CorralAgent *agent, CorralAgentEntry *entry, GError **error)
+{
+    if (!corral_container_destroy (agent->core, corral_agent_entry_path (entry), error))
+        return FALSE;
+    corral_agent_deactivate (agent, entry);
+    return TRUE;
+}
+
 /* The container gets its entry last: until it is active or defined, nobody must see it. */
 static gboolean
 start_one (CorralAgent *agent, const CorralDefinition *definition, GError **error)
 {
+    CorralAgentChange change = { .candidate = definition };
     CorralAgentEntry *entry;
 
+    if (!corral_agent_check_change (agent, &change, error)) {
+        g_prefix_error (error, "cannot start the container \"%s\": ", definition->name);
+        return FALSE;
+    }
     if (!save_live (agent, definition, error))
         return FALSE;
     if (!make_in_kernel (agent, definition, error)) {
@@ -396,9 +417,14 @@ start_one (CorralAgent *agent, const CorralDefinition *definition, GError **erro
     entry = g_hash_table_lookup (agent->entries, definition->name);
     if (entry == NULL)
         entry = corral_agent_add_entry (agent, definition->name);
-    if (corral_agent_enter (agent, entry, corral_definition_copy (definition), error))
+    if (!corral_agent_enter (agent, entry, corral_definition_copy (definition), error)) {
+        corral_agent_drop_entry (agent, entry);
+        return FALSE;
+    }
+    if (corral_agent_replan (agent, error))
         return TRUE;
-    corral_agent_drop_entry (agent, entry);
+    if (!stop_one (agent, entry, NULL))
+        g_prefix_error (error, "the container stays active, without its plan, after this: ");
     return FALSE;
 }
 
@@ -428,15 +454,6 @@ inactive_above (CorralAgent *agent, const char *path)
             g_ptr_array_add (above, entry);
     g_ptr_array_sort (above, compare_depth);
     return above;
-}
-
-static gboolean
-stop_one (CorralAgent *agent, CorralAgentEntry *entry, GError **error)
-{
-    if (!corral_container_destroy (agent->core, corral_agent_entry_path (entry), error))
-        return FALSE;
-    corral_agent_deactivate (agent, entry);
-    return TRUE;
 }
 
 /* Starts @definition, and what is above it; none of it when one fails. */
@@ -501,16 +518,46 @@ corral_agent_create (CorralAgent *agent, const CorralDefinition *definition,
 
 /* --- define, undefine, destroy --- */
 
+/* What a container wishes of the planner is in force as soon as it is defined: there is no other
+ * call for it, and nothing of it needs a start. @entry is active. */
+static gboolean
+take_wishes (CorralAgent *agent, CorralAgentEntry *entry, GError **error)
+{
+    const CorralDefinition *config = entry->shown.config;
+    CorralDefinition *const both[] = { entry->stored, entry->shown.live };
+
+    for (guint i = 0; i < G_N_ELEMENTS (both); i++) {
+        both[i]->planned = config->planned;
+        both[i]->placement = config->placement;
+        both[i]->placement_said = config->placement_said;
+        if (!config->planned)
+            continue;
+        g_clear_pointer (&both[i]->cpus, hwloc_bitmap_free);
+        both[i]->cpus = config->cpus != NULL ? hwloc_bitmap_dup (config->cpus) : NULL;
+    }
+    return save_live (agent, entry->stored, error) && corral_agent_replan (agent, error);
+}
+
 gboolean
 corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
                      const CorralContainer **ret_container, GError **error)
 {
     g_autoptr (CorralDefinition) copy = NULL;
     CorralEventType type = CORRAL_EVENT_UPDATED;
+    CorralAgentChange change = { NULL };
     CorralAgentEntry *entry;
+    gboolean active, wishes;
 
-    if (!prepare (agent, definition, &copy, &entry, error) ||
-        !corral_store_save (agent->configs, copy, error))
+    if (!prepare (agent, definition, &copy, &entry, error))
+        return FALSE;
+    active = entry != NULL && corral_agent_entry_is_active (entry);
+    wishes = active && (copy->planned || entry->stored->planned);
+    change.candidate = copy;
+    if (wishes && !corral_agent_check_change (agent, &change, error)) {
+        g_prefix_error (error, "cannot define the container \"%s\": ", copy->name);
+        return FALSE;
+    }
+    if (!corral_store_save (agent->configs, copy, error))
         return FALSE;
     if (entry == NULL)
         entry = corral_agent_add_entry (agent, copy->name);
@@ -523,7 +570,7 @@ corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
     if (!corral_agent_entry_is_active (entry))
         corral_agent_check (agent, entry);
     *ret_container = &entry->shown;
-    return TRUE;
+    return !wishes || take_wishes (agent, entry, error);
 }
 
 gboolean

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which VM is in which container. The kernel says; what is kept here is a copy of its answer, taken
  * when the inventory or the container core reports a change. */
-#include "vmm-agent/agent/corral-agent-private.h"
+#include "vmm-agent/agent/corral-agent-plan-private.h"
 
 #include "common/corral-error.h"
 
@@ -19,6 +19,7 @@ corral_agent_vm_free (CorralAgentVm *vm)
     g_free (vm->path);
     g_free (vm->group);
     g_free (vm->watched_group);
+    g_clear_pointer (&vm->helpers, hwloc_bitmap_free);
     g_ptr_array_unref (vm->threads);
     g_free (vm);
 }
@@ -54,26 +55,6 @@ corral_agent_vms_within (CorralAgent *agent, CorralAgentEntry *entry)
                 g_ptr_array_add (within, vm);
     }
     return within;
-}
-
-GPtrArray *
-corral_agent_list_vms (CorralAgent *agent, const char *name)
-{
-    CorralAgentEntry *entry = g_hash_table_lookup (agent->entries, name);
-    GPtrArray *listed = g_ptr_array_new ();
-    g_autoptr (GPtrArray) vms = NULL;
-
-    if (entry == NULL || !corral_agent_entry_is_active (entry))
-        return listed;
-    vms = corral_agent_vms_within (agent, entry);
-    for (guint i = 0; i < vms->len; i++) {
-        const CorralAgentVm *vm = g_ptr_array_index (vms, i);
-        const CorralVm *known = corral_vm_inventory_lookup (agent->inventory, vm->name);
-
-        if (known != NULL)
-            g_ptr_array_add (listed, (gpointer) known);
-    }
-    return listed;
 }
 
 static void
@@ -347,6 +328,23 @@ move_vm (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, const cha
     return corral_container_attach (agent->core, path, &described, error);
 }
 
+/* The same for a VM that has not asked, which may not fit. Its threads may not be known yet. */
+static gboolean
+bring_in (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, const char *path,
+          GError **error)
+{
+    CorralAgentPending newcomer = { vm->name, (char *) path, 0, known->wishes, known->wish, 0 };
+    CorralAgentChange change = { .vm = &newcomer };
+
+    for (guint i = 0; i < known->threads->len; i++)
+        if (g_array_index (known->threads, CorralThread, i).role == CORRAL_THREAD_VCPU)
+            newcomer.n_vcpus++;
+    if (vm->threads->len > 0)
+        change = (CorralAgentChange){ .moved = vm, .path = path };
+    return (newcomer.n_vcpus == 0 || corral_agent_check_change (agent, &change, error)) &&
+           move_vm (agent, vm, known, path, error);
+}
+
 /* Whose members name the VM best; by container name where two do it equally well. */
 static CorralAgentEntry *
 best_claim (CorralAgent *agent, const char *name)
@@ -419,7 +417,7 @@ settle_in (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolea
 
     if (claimer != NULL &&
         (vm->path == NULL || !corral_agent_path_is_within (vm->path, claimer->stored->partition))) {
-        if (!move_vm (agent, vm, known, claimer->stored->partition, &problem))
+        if (!bring_in (agent, vm, known, claimer->stored->partition, &problem))
             corral_agent_problem (agent, problem, "a VM does not get where it belongs");
         return FALSE;
     }
@@ -453,7 +451,7 @@ corral_agent_take_claimed (CorralAgent *agent, CorralAgentEntry *entry)
         if (best_claim (agent, vm->name) == entry && vm->inner != entry &&
             !(vm->path != NULL &&
               corral_agent_path_is_within (vm->path, entry->stored->partition)) &&
-            !move_vm (agent, vm, known, entry->stored->partition, &problem))
+            !bring_in (agent, vm, known, entry->stored->partition, &problem))
             corral_agent_problem (agent, problem, "a VM does not get where it belongs");
         place_wished_vcpus (agent, vm);
         update_place (agent, vm);
@@ -544,6 +542,7 @@ on_vm_removed (CorralVmInventory *inventory, const CorralVm *known, CorralAgent 
     if (inner != NULL && !corral_container_prune (agent->core, path, &problem))
         corral_agent_problem (agent, problem, NULL);
     corral_agent_show_members (agent);
+    corral_agent_replan_soon (agent);
     if (inner != NULL)
         corral_agent_emit_simple (agent, inner, CORRAL_EVENT_MEMBER_REMOVED, known->name);
 }
@@ -576,29 +575,49 @@ on_vm_added (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *a
     place_wished_vcpus (agent, vm);
     /* One on record has joined already, before our restart. */
     update_place_silently (agent, vm, on_record);
+    if (vm->threads->len > 0)
+        corral_agent_pending_done (agent, vm->name);
+    corral_agent_replan_soon (agent);
 }
 
 static void
 on_vm_changed (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *agent)
 {
     CorralAgentVm *vm = g_hash_table_lookup (agent->vms, known->name);
+    guint before;
 
     if (vm == NULL) {
         on_vm_added (inventory, known, agent);
         return;
     }
+    before = vm->threads->len;
     if (update_threads (agent, vm, known, TRUE)) {
         /* In a group of ours nobody else gives a new vCPU a directory of its own. */
         gather (agent, vm, known, g_strcmp0 (vm->group, known->home_group) != 0);
         place_wished_vcpus (agent, vm);
     }
     update_place (agent, vm);
+    if (before == 0 && vm->threads->len > 0)
+        corral_agent_pending_done (agent, vm->name);
+    corral_agent_replan_soon (agent);
+}
+
+/* Its source has written or said something about it that changed nothing here: a pin, for example.
+ */
+static void
+on_vm_touched (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *agent)
+{
+    const CorralAgentVm *vm = g_hash_table_lookup (agent->vms, known->name);
+
+    if (vm != NULL && vm->inner != NULL && vm->inner->stored->planned)
+        corral_agent_drift_check (agent, vm->inner);
 }
 
 static void
 on_settled (CorralVmInventory *inventory, CorralAgent *agent)
 {
     corral_usage_file_sweep (agent->usage, TRUE);
+    corral_agent_replan_soon (agent);
 }
 
 void
@@ -606,6 +625,7 @@ corral_agent_connect_inventory (CorralAgent *agent)
 {
     g_signal_connect (agent->inventory, "vm-added", G_CALLBACK (on_vm_added), agent);
     g_signal_connect (agent->inventory, "vm-changed", G_CALLBACK (on_vm_changed), agent);
+    g_signal_connect (agent->inventory, "vm-touched", G_CALLBACK (on_vm_touched), agent);
     g_signal_connect (agent->inventory, "vm-removed", G_CALLBACK (on_vm_removed), agent);
     g_signal_connect (agent->inventory, "settled", G_CALLBACK (on_settled), agent);
     corral_vm_inventory_start (agent->inventory);
@@ -676,8 +696,10 @@ on_look (gpointer data)
 
     agent->look = 0;
     for (guint i = 0; i < vms->len; i++)
-        if (has_moved (agent, g_ptr_array_index (vms, i)))
+        if (has_moved (agent, g_ptr_array_index (vms, i))) {
             update_place (agent, g_ptr_array_index (vms, i));
+            corral_agent_replan_soon (agent);
+        }
     return G_SOURCE_REMOVE;
 }
 

@@ -11,6 +11,9 @@
 /* This host's topology as it is now; owned by @agent, until the main loop runs again. */
 const CorralTopology *corral_agent_get_topology (CorralAgent *agent);
 
+/* From now on this is the host's topology, whatever the machine's is. For tests. */
+void corral_agent_set_topology (CorralAgent *agent, const CorralTopology *topology);
+
 /* Counts up with everything that a plan depends on: definitions, members, running vCPUs, pCPUs
  * online, and cpusets found changed. */
 guint64 corral_agent_get_generation (CorralAgent *agent);

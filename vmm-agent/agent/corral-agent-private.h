@@ -12,6 +12,19 @@
 #define CORRAL_AGENT_RECHECKS 10
 
 typedef struct CorralAgentEntry CorralAgentEntry;
+typedef struct _CorralAgentPlanner CorralAgentPlanner;
+
+/* The kernel's values of a container that a plan wants. */
+typedef struct {
+    CorralCpuset *cpus; /* what it holds, and what its VMs' helpers run on */
+    CorralCpuset *mems;
+    gint64 quota_usec; /* in CORRAL_AGENT_PERIOD_USEC; -1: no cap; CORRAL_AGENT_QUOTA_KEEP */
+    CorralPlacementExclusive exclusive;
+    gboolean invalid; /* it is that by name only, says the kernel */
+} CorralAgentValues;
+#define CORRAL_AGENT_PERIOD_USEC 100000
+#define CORRAL_AGENT_QUOTA_KEEP (-2)
+void corral_agent_values_clear (CorralAgentValues *values);
 
 /* Answers are given again for this long, unless members come, go or move. Many clients that read in
  * a loop then cost what one does; it is half a tick of the clock that libvirt's own vCPU times step
@@ -30,11 +43,13 @@ struct CorralAgentEntry {
     gint64 usage_time;
     CorralAgentUsage usage;
     gint64 vcpus_time;
-    GArray *vcpus;            /* (nullable) */
-    CorralUsageAccount spare; /* used when @slot could not be had */
-    char *watched;            /* (nullable): the path that is watched */
-    guint recheck;            /* source of a second look at a container that is half made, or 0 */
-    guint rechecks_left;      /* looks to come before we see to it */
+    GArray *vcpus;             /* (nullable) */
+    CorralUsageAccount spare;  /* used when @slot could not be had */
+    char *watched;             /* (nullable): the path that is watched */
+    guint recheck;             /* source of a second look at a container that is half made, or 0 */
+    guint rechecks_left;       /* looks to come before we see to it */
+    gint64 drift_time;         /* when it was last looked at for drift */
+    CorralAgentValues applied; /* of the last plan; cpus NULL: none yet */
 };
 
 /* What /proc/PID/task/TID/stat, schedstat and sched say of a thread now */
@@ -53,6 +68,7 @@ typedef struct {
     char *path;              /* (nullable): the container the kernel has it in */
     CorralAgentEntry *inner; /* (nullable): the innermost active container above @path */
     gboolean apart;          /* in another container than the rest of its VM */
+    CorralCpuset *applied;   /* (nullable): where the last plan pinned it */
     int stat_fd;             /* /proc/PID/task/TID/stat and schedstat, or -1 when it is gone */
     int schedstat_fd;
     int sched_fd;            /* or -1 where the kernel keeps no sum of waits */
@@ -73,6 +89,8 @@ typedef struct {
     GPtrArray *threads;      /* of CorralAgentThread, by vCPU number */
     nlink_t n_tasks;         /* links of /proc/PID/task, one for each thread, when last looked at */
     char *watched_group;     /* (nullable): its home group, once it is known */
+    CorralCpuset *helpers;   /* (nullable): where the last plan pinned its other threads */
+    gint64 helpers_quota_usec; /* and their cap; -1: none */
 } CorralAgentVm;
 
 struct _CorralAgent {
@@ -90,6 +108,7 @@ struct _CorralAgent {
     guint64 generation; /* grows when members come, go or move */
     gboolean starting;  /* what is found now was there before: no event */
     guint look;         /* source of a look at all VMs, or 0 */
+    CorralAgentPlanner *planner;
 };
 
 /* --- corral-agent.c --- */

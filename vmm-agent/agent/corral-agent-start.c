@@ -74,7 +74,8 @@ enter_live (CorralAgent *agent, CorralDefinition *live)
     GError *problem = NULL;
 
     if (corral_container_get_state (agent->core, live->partition) == CORRAL_CONTAINER_PARTIAL &&
-        !corral_container_create (agent->core, live->partition, live->cpus, live->mems, &problem))
+        !corral_container_create (agent->core, live->partition, live->planned ? NULL : live->cpus,
+                                  live->planned ? NULL : live->mems, &problem))
         corral_agent_problem (agent, g_steal_pointer (&problem),
                               "a container that was found half made stays so");
     if (entry == NULL)

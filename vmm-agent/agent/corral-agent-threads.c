@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vCPU threads: what the kernel counts for each, and the containers that it counts for. */
-#include "vmm-agent/agent/corral-agent-private.h"
+#include "vmm-agent/agent/corral-agent-plan-private.h"
 
 #include "common/corral-error.h"
 
@@ -248,6 +248,7 @@ void
 corral_agent_thread_free (CorralAgentThread *thread)
 {
     close_files (thread);
+    g_clear_pointer (&thread->applied, hwloc_bitmap_free);
     g_free (thread->path);
     g_free (thread);
 }
@@ -426,6 +427,7 @@ corral_agent_list_vcpus (CorralAgent *agent, const char *name, gboolean with_aff
 
     if (entry == NULL)
         return FALSE;
+    corral_agent_drift_on_read (agent, entry);
     if (!is_fresh (agent, entry, &entry->vcpus_time))
         read_vcpus (agent, entry);
     vcpus = g_array_copy (entry->vcpus);
@@ -439,6 +441,26 @@ corral_agent_list_vcpus (CorralAgent *agent, const char *name, gboolean with_aff
     }
     *ret_vcpus = vcpus;
     return TRUE;
+}
+
+GPtrArray *
+corral_agent_list_vms (CorralAgent *agent, const char *name)
+{
+    CorralAgentEntry *entry = g_hash_table_lookup (agent->entries, name);
+    GPtrArray *listed = g_ptr_array_new ();
+    g_autoptr (GPtrArray) vms = NULL;
+
+    if (entry == NULL || !corral_agent_entry_is_active (entry))
+        return listed;
+    vms = corral_agent_vms_within (agent, entry);
+    for (guint i = 0; i < vms->len; i++) {
+        const CorralAgentVm *vm = g_ptr_array_index (vms, i);
+        const CorralVm *known = corral_vm_inventory_lookup (agent->inventory, vm->name);
+
+        if (known != NULL)
+            g_ptr_array_add (listed, (gpointer) known);
+    }
+    return listed;
 }
 
 guint
@@ -476,6 +498,13 @@ corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index, const 
         return FALSE;
     }
     vcpu = g_array_index (within, Vcpu, index);
+    if (vcpu.thread->applied != NULL) {
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_STATE,
+                     "cannot pin vCPU %u of the container \"%s\": it is where the plan has it, "
+                     "which follows from the container's <placement>",
+                     index, name);
+        return FALSE;
+    }
     if (!corral_container_pin_thread (agent->core, vcpu.vm->pid, vcpu.thread->tid, cpus, error))
         return FALSE;
     list = corral_cpuset_format (cpus);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Changes of an active container's values. The files are saved first, then the kernel is told; when
  * it refuses, both are as before. */
-#include "vmm-agent/agent/corral-agent-private.h"
+#include "vmm-agent/agent/corral-agent-plan-private.h"
 
 #include "common/corral-error.h"
 
@@ -179,7 +179,8 @@ set_sets (CorralAgent *agent, const char *name, gboolean mems, const CorralCpuse
 {
     CorralAgentEntry *entry = corral_agent_find (agent, name, error);
     g_auto (CorralAgentDraft) draft = { NULL };
-    gboolean live;
+    CorralAgentChange change = { NULL };
+    gboolean live, planned;
 
     *ret_live = NULL;
     if (entry == NULL || !corral_agent_draft_begin (entry, affect, &draft, error))
@@ -197,17 +198,22 @@ set_sets (CorralAgent *agent, const char *name, gboolean mems, const CorralCpuse
         replace_set (set_field (draft.live, mems), set);
     if (draft.config != NULL)
         replace_set (set_field (draft.config, mems), set);
-    if (!corral_agent_draft_save (agent, &draft, error))
+    /* A planned one is given what the planner makes of it. */
+    planned = live && draft.live->planned;
+    change.candidate = draft.live;
+    if ((planned && !corral_agent_check_change (agent, &change, error)) ||
+        !corral_agent_draft_save (agent, &draft, error))
         return FALSE;
-    if (live && !corral_container_set_cpuset (agent->core, entry->stored->partition,
-                                              mems ? NULL : set, mems ? set : NULL, error)) {
+    if (live && !planned &&
+        !corral_container_set_cpuset (agent->core, entry->stored->partition, mems ? NULL : set,
+                                      mems ? set : NULL, error)) {
         corral_agent_draft_undo (agent, &draft);
         return FALSE;
     }
     corral_agent_draft_commit (agent, &draft);
     if (live)
         *ret_live = entry;
-    return TRUE;
+    return !planned || corral_agent_replan (agent, error);
 }
 
 gboolean

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "vmm-agent/agent/corral-agent-private.h"
+#include "vmm-agent/agent/corral-agent-plan-private.h"
 
 #include "common/corral-error.h"
 
@@ -24,6 +24,7 @@ entry_free (CorralAgentEntry *entry)
     g_clear_handle_id (&entry->recheck, g_source_remove);
     g_clear_pointer (&entry->vcpus, g_array_unref);
     g_free (entry->watched);
+    corral_agent_values_clear (&entry->applied);
     g_free (entry);
 }
 
@@ -45,6 +46,7 @@ corral_agent_dispose (GObject *object)
     CorralAgentEntry *entry;
 
     g_clear_handle_id (&agent->look, g_source_remove);
+    g_clear_pointer (&agent->planner, corral_agent_planner_free);
     if (agent->inventory != NULL)
         g_signal_handlers_disconnect_by_data (agent->inventory, agent);
     g_hash_table_iter_init (&iter, agent->entries);
@@ -127,6 +129,7 @@ corral_agent_new (CorralContainerCore *core, const CorralAgentSettings *settings
     agent->configs = corral_store_new (settings->definition_dir);
     agent->lives = corral_store_new (lives);
     agent->state_dir = g_strdup (settings->state_dir);
+    corral_agent_planner_new (agent, settings);
     return agent;
 }
 
@@ -146,6 +149,7 @@ corral_agent_start (CorralAgent *agent, GError **error)
     if (agent->usage == NULL)
         return FALSE;
     g_signal_connect (agent->core, "changed", G_CALLBACK (on_container_changed), agent);
+    corral_agent_planner_start (agent);
     if (!corral_agent_read_definitions (agent, error))
         return FALSE;
     corral_usage_file_sweep (agent->usage, FALSE);

@@ -22,6 +22,8 @@ typedef struct {
     const char *definition_dir; /* "/etc/corral/containers" */
     const char *state_dir;      /* "/run/corral" */
     const CorralVmSettings *vm;
+    const char *host_file;   /* (nullable): "/etc/corral/host.xml" */
+    guint drift_interval_ms; /* between two looks for drift; 0: none by itself */
 } CorralAgentSettings;
 
 CorralAgent *corral_agent_new (CorralContainerCore *core, const CorralAgentSettings *settings);
@@ -199,6 +201,7 @@ typedef enum {
     CORRAL_EVENT_MEMBER_REMOVED, /* detail: the VM's name */
     CORRAL_EVENT_TUNED,          /* tune: the fields that changed, others -1 */
     CORRAL_EVENT_PINNED,         /* index and detail (the cpulist) */
+    CORRAL_EVENT_DRIFT,          /* detail: what differs from the plan, and what was done */
     CORRAL_EVENT_TEXT,           /* text, and detail: the metadata's URI */
 } CorralEventType;
 

@@ -35,6 +35,10 @@ static const struct {
     { "corrald", "socket_ro_mode", KIND_MODE, G_STRUCT_OFFSET (CorralSettings, socket_ro_mode),
       "0666" },
     { "corrald", "max_clients", KIND_COUNT, G_STRUCT_OFFSET (CorralSettings, max_clients), "500" },
+    { "corrald", "host_file", KIND_PATH, G_STRUCT_OFFSET (CorralSettings, host_file),
+      "/etc/corral/host.xml" },
+    { "corrald", "drift_interval", KIND_COUNT, G_STRUCT_OFFSET (CorralSettings, drift_interval),
+      "5" },
     { "libvirt", "uri", KIND_OPTIONAL, G_STRUCT_OFFSET (CorralSettings, libvirt_uri),
       "qemu:///system" },
     { "libvirt", "state_dir", KIND_PATH, G_STRUCT_OFFSET (CorralSettings, libvirt_state_dir),
@@ -231,6 +235,7 @@ corral_settings_free (CorralSettings *settings)
     g_free (settings->state_dir);
     g_free (settings->socket_dir);
     g_free (settings->socket_group);
+    g_free (settings->host_file);
     g_free (settings->libvirt_uri);
     g_free (settings->libvirt_state_dir);
     g_clear_pointer (&settings->qmp_sockets, g_hash_table_unref);

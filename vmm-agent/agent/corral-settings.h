@@ -16,6 +16,9 @@ typedef struct {
     guint socket_mode;    /* permissions of libvirt-sock: 0660 */
     guint socket_ro_mode; /* permissions of libvirt-sock-ro: 0666 */
     guint max_clients;    /* connections at once, over both sockets: 500 */
+    char *host_file;      /* "/etc/corral/host.xml"; it need not be there */
+    guint drift_interval; /* seconds between two looks for changes that the kernel tells nobody: 5
+                           */
     /* [libvirt] */
     char *libvirt_uri;       /* (nullable): "qemu:///system"; empty in the file: NULL, no libvirt */
     char *libvirt_state_dir; /* "/run/libvirt/qemu" */

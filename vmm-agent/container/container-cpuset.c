@@ -202,7 +202,7 @@ corral_container_set_cpuset (CorralContainerCore *core, const char *path, const 
         !corral_container_check_whole (core, path, dir, error))
         return FALSE;
     if (corral_cpuset_apply (core, path, dir, cpus, mems, undo, error))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (error, "cannot change the cpuset of the container \"%s\": ", path);
     return corral_undo_run (undo, error);
 }

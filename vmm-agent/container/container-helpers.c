@@ -142,7 +142,7 @@ corral_container_pin_helpers (CorralContainerCore *core, const CorralContainerVm
         return FALSE;
     }
     if (pin_steps (core, vm, cpus, undo, error))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (error, "cannot pin the emulator and I/O threads of \"%s\": ", vm->name);
     return corral_undo_run (undo, error);
 }
@@ -229,7 +229,7 @@ corral_container_cap_helpers (CorralContainerCore *core, const CorralContainerVm
     if (dirs->len == 0)
         return quota_usec < 0 || no_quota (core, vm->name, error);
     if (cap_steps (core, dirs, quota_usec, undo, error))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (error, "cannot cap the emulator and I/O threads of \"%s\": ", vm->name);
     return corral_undo_run (undo, error);
 }
@@ -310,7 +310,7 @@ corral_container_unpin_thread (CorralContainerCore *core, pid_t pid, pid_t tid, 
     if (place == NULL)
         place = g_strdup ("");
     if (unpin_steps (core, tid, place, undo, error))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (error, "cannot unpin thread %d of process %d: ", (int) tid, (int) pid);
     return corral_undo_run (undo, error);
 }
@@ -343,7 +343,7 @@ corral_container_unpin_helpers (CorralContainerCore *core, const CorralContainer
     g_autoptr (CorralUndo) undo = corral_undo_new ();
 
     if (core->cpuset == NULL || unpin_all (core, vm, undo, error))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (error, "cannot unpin the emulator and I/O threads of \"%s\": ", vm->name);
     return corral_undo_run (undo, error);
 }

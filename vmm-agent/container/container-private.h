@@ -28,6 +28,7 @@ struct _CorralContainerCore {
     guint features;
     GHashTable *usage_files; /* directory -> descriptors kept open */
     CorralWatch *watch;
+    CorralUndo *journal; /* (nullable): between corral_container_begin() and its end */
 };
 
 /* What differs between the kernel's two interfaces. Every hierarchy is one or the other, so a
@@ -70,6 +71,11 @@ corral_backend_of (const CorralHierarchy *h)
 
 /* "dir/file", or "file" at the top. */
 char *corral_dir_file (const char *dir, const char *file);
+
+/* --- container-change.c --- */
+
+/* A change is complete: its steps are kept for as long as a journal is. Returns: %TRUE */
+gboolean corral_container_done (CorralContainerCore *core, CorralUndo *undo);
 
 /* --- container-steps.c: single steps that can be undone --- */
 

@@ -53,7 +53,7 @@ corral_container_set_weight (CorralContainerCore *core, const char *path, guint6
         return FALSE;
     }
     if (corral_backend_of (core->cpu)->write_weight (core, core->cpu, dir, shares, undo, error))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (error, "cannot set the weight of the container \"%s\": ", path);
     return corral_undo_run (undo, error);
 }
@@ -131,7 +131,7 @@ corral_container_set_cap (CorralContainerCore *core, const char *path,
         !check_cap (core, path, cap, error))
         return FALSE;
     if (cap_steps (core, dir, cap, undo, &local))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (
         &local,
         "cannot cap the container \"%s\" at %" G_GINT64_FORMAT " us in %" G_GINT64_FORMAT " us%s: ",

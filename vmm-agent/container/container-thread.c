@@ -168,7 +168,7 @@ corral_container_pin_thread (CorralContainerCore *core, pid_t pid, pid_t tid,
         place = g_strdup ("");
     if (check_within_container (core, place, cpus, error) &&
         pin_steps (core, tid, place, cpus, undo, error))
-        return TRUE;
+        return corral_container_done (core, undo);
     g_prefix_error (error, "cannot pin thread %d of process %d: ", (int) tid, (int) pid);
     return corral_undo_run (undo, error);
 }

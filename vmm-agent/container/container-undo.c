@@ -68,6 +68,13 @@ corral_undo_run (CorralUndo *undo, GError **error)
 }
 
 void
+corral_undo_append (CorralUndo *undo, CorralUndo *more)
+{
+    while (more->steps->len > 0)
+        g_ptr_array_add (undo->steps, g_ptr_array_steal_index (more->steps, 0));
+}
+
+void
 corral_undo_free (CorralUndo *undo)
 {
     if (undo == NULL)

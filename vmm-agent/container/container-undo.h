@@ -16,6 +16,8 @@ void corral_undo_add (CorralUndo *undo, CorralUndoFunc func, gpointer data, GDes
 /* Takes everything back. What could not be undone is added to *error's message. Returns %FALSE, so
  * that a failing function can end with it. */
 gboolean corral_undo_run (CorralUndo *undo, GError **error);
+/* Moves the steps of @more, which come after those of @undo. */
+void corral_undo_append (CorralUndo *undo, CorralUndo *more);
 /* Forgets the steps: the change is complete. */
 void corral_undo_free (CorralUndo *undo);
 

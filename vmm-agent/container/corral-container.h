@@ -65,6 +65,16 @@ typedef enum {
     CORRAL_CONTAINER_WHOLE,
 } CorralContainerState;
 
+/* --- several changes as one --- */
+
+/* From here on, cpusets, weights, caps, pins and partitions that are set can be taken back, all of
+ * them, to what each file and each affinity was; in the order in which they came, from the last.
+ * Containers that are made or moved VMs are none of this. */
+void corral_container_begin (CorralContainerCore *core);
+void corral_container_commit (CorralContainerCore *core);
+/* Adds what could not be taken back to @error, which is set. Returns: %FALSE */
+gboolean corral_container_rollback (CorralContainerCore *core, GError **error);
+
 /* --- life --- */
 
 /**
@@ -121,6 +131,29 @@ gboolean corral_container_set_cpuset (CorralContainerCore *core, const char *pat
 gboolean corral_container_get_cpuset (CorralContainerCore *core, const char *path,
                                       CorralCpuset **ret_cpus, CorralCpuset **ret_mems,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What a container is to the kernel's cpuset controller; cgroup v2 only. */
+typedef enum {
+    CORRAL_PARTITION_MEMBER,   /* its pCPUs may be others' as well */
+    CORRAL_PARTITION_ROOT,     /* nobody outside it runs on them */
+    CORRAL_PARTITION_ISOLATED, /* nor is load balanced over them */
+} CorralContainerPartition;
+
+/**
+ * corral_container_set_partition:
+ *
+ * The container's present pCPUs. To give it others, make it a member first. Above it, the kernel's
+ * cpuset.cpus.exclusive is kept in order where there is one. That the write succeeds does not mean
+ * that the partition is valid: read it back. %CORRAL_ERROR_UNSUPPORTED on cgroup v1.
+ */
+gboolean corral_container_set_partition (CorralContainerCore *core, const char *path,
+                                         CorralContainerPartition partition, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* @ret_fault: (out) (optional) (nullable) (transfer full): why it is one by name only, in the
+ * kernel's words; %NULL: it is valid. On cgroup v1 each is a member. */
+gboolean corral_container_get_partition (CorralContainerCore *core, const char *path,
+                                         CorralContainerPartition *ret_partition, char **ret_fault,
+                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* @shares on cpu.shares' scale, 2 to 262144. On v2 cpu.weight is set, so that 1024 shares are its
  * default of 100, too; what is read back is what @shares becomes there, in steps of some ten. */

@@ -12,8 +12,8 @@
 static void
 on_event (CorralAgent *agent, const CorralEvent *event, Fixture *f)
 {
-    static const char *const signs[] = { "def", "upd", "undef", "on",  "off",
-                                         "in",  "out", "tune",  "pin", "text" };
+    static const char *const signs[] = { "def", "upd",  "undef", "on",    "off", "in",
+                                         "out", "tune", "pin",   "drift", "text" };
 
     if (f->events->len > 0)
         g_string_append_c (f->events, ' ');

@@ -190,6 +190,8 @@ corral_vm_inventory_class_init (CorralVmInventoryClass *class)
     for (guint i = 0; i < G_N_ELEMENTS (names); i++)
         signals[i] = g_signal_new (names[i], CORRAL_TYPE_VM_INVENTORY, G_SIGNAL_RUN_LAST, 0, NULL,
                                    NULL, NULL, G_TYPE_NONE, 1, G_TYPE_POINTER);
+    g_signal_new ("vm-touched", CORRAL_TYPE_VM_INVENTORY, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                  G_TYPE_NONE, 1, G_TYPE_POINTER);
     signals[SETTLED] = g_signal_new ("settled", CORRAL_TYPE_VM_INVENTORY, G_SIGNAL_RUN_LAST, 0,
                                      NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
@@ -268,6 +270,37 @@ fake_inventory_add (CorralVmInventory *inventory, const char *name, FakeVm *vm,
     read_threads (known, vm);
     g_ptr_array_add (inventory->vms, known);
     g_signal_emit (inventory, signals[ADDED], 0, known);
+}
+
+void
+fake_inventory_put (CorralVmInventory *inventory, const char *name, pid_t pid, const pid_t *tids,
+                    guint n_tids)
+{
+    CorralVm *known = (CorralVm *) corral_vm_inventory_lookup (inventory, name);
+    gboolean fresh = known == NULL;
+
+    if (fresh) {
+        known = g_new0 (CorralVm, 1);
+        known->name = g_strdup (name);
+        known->source = CORRAL_VM_QMP;
+        known->state = CORRAL_VM_RUNNING;
+        known->pid = pid;
+        known->threads = g_array_new (FALSE, FALSE, sizeof (CorralThread));
+        g_ptr_array_add (inventory->vms, known);
+    }
+    g_array_set_size (known->threads, 0);
+    for (guint i = 0; i < n_tids; i++) {
+        CorralThread thread = { tids[i], CORRAL_THREAD_VCPU, (int) i };
+
+        g_array_append_val (known->threads, thread);
+    }
+    g_signal_emit (inventory, signals[fresh ? ADDED : CHANGED], 0, known);
+}
+
+void
+fake_inventory_touch (CorralVmInventory *inventory, const char *name)
+{
+    g_signal_emit_by_name (inventory, "vm-touched", corral_vm_inventory_lookup (inventory, name));
 }
 
 void

@@ -26,5 +26,10 @@ void fake_vm_end (FakeVm *vm);
 void fake_inventory_add (CorralVmInventory *inventory, const char *name, FakeVm *vm,
                          CorralVmSource source, const char *partition, const char *home_group);
 void fake_inventory_change (CorralVmInventory *inventory, const char *name, FakeVm *vm);
+/* The same of a VM that is no process of this machine: new, or with other threads. */
+void fake_inventory_put (CorralVmInventory *inventory, const char *name, pid_t pid,
+                         const pid_t *tids, guint n_tids);
+/* Its source has said something of it that changes nothing. */
+void fake_inventory_touch (CorralVmInventory *inventory, const char *name);
 void fake_inventory_remove (CorralVmInventory *inventory, const char *name);
 void fake_inventory_settle (CorralVmInventory *inventory);

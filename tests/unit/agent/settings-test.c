@@ -102,6 +102,7 @@ test_all_keys (Fixture *f, gconstpointer unused)
 
     write_text (f->file, "[corrald]\ndefinition_dir=/a\nstate_dir=/b\nsocket_dir=/c\n"
                          "socket_group=kvm\nsocket_mode=0770\nsocket_ro_mode=777\nmax_clients=7\n"
+                         "host_file=/h.xml\ndrift_interval=60\n"
                          "[libvirt]\nuri=\nstate_dir=/d\n[qmp]\nweb1=/run/web1.qmp\n");
     g_assert_true (corral_settings_load (f->file, &settings, &error));
     g_assert_no_error (error);
@@ -112,6 +113,8 @@ test_all_keys (Fixture *f, gconstpointer unused)
     g_assert_cmpuint (settings->socket_mode, ==, 0770);
     g_assert_cmpuint (settings->socket_ro_mode, ==, 0777);
     g_assert_cmpuint (settings->max_clients, ==, 7);
+    g_assert_cmpstr (settings->host_file, ==, "/h.xml");
+    g_assert_cmpuint (settings->drift_interval, ==, 60);
     g_assert_null (settings->libvirt_uri);
     g_assert_cmpstr (settings->libvirt_state_dir, ==, "/d");
     g_assert_cmpstr (g_hash_table_lookup (settings->qmp_sockets, "web1"), ==, "/run/web1.qmp");

@@ -231,7 +231,7 @@ test_capabilities (Fixture *fixture, gconstpointer data)
 static void
 test_domain_capabilities (Fixture *fixture, gconstpointer data)
 {
-    g_autofree char *xml = corral_driver_host_domain_capabilities (fixture->host, 12);
+    g_autofree char *xml = corral_driver_host_domain_capabilities (fixture->host, 12, NULL);
 
     assert_path (xml, "string(/domainCapabilities/vcpu/@max)", "12");
     assert_path (xml, "string(/domainCapabilities/domain)", "corral");

@@ -92,8 +92,8 @@ scripted_agent_emit (CorralAgent *agent, const CorralEvent *event)
 }
 
 /* Every change passes here first. */
-static gboolean
-may_change (CorralAgent *agent, GError **error)
+gboolean
+scripted_agent_change (CorralAgent *agent, GError **error)
 {
     agent->changes++;
     if (agent->failure == NULL)
@@ -246,7 +246,7 @@ corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
 {
     Entry *entry = find_entry (agent, definition->name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     if (entry == NULL) {
         entry = add_entry (agent, NULL, corral_definition_copy (definition));
@@ -266,7 +266,7 @@ corral_agent_create (CorralAgent *agent, const CorralDefinition *definition,
 {
     Entry *entry;
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     entry = add_entry (agent, corral_definition_copy (definition), NULL);
     emit (agent, entry, CORRAL_EVENT_STARTED, NULL);
@@ -279,7 +279,7 @@ corral_agent_start_container (CorralAgent *agent, const char *name, GError **err
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     entry->shown.live = corral_definition_copy (entry->shown.config);
     entry->shown.id = agent->next_id++;
@@ -292,7 +292,7 @@ corral_agent_destroy (CorralAgent *agent, const char *name, GError **error)
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     entry->shown.id = -1;
     emit (agent, entry, CORRAL_EVENT_STOPPED, NULL);
@@ -308,7 +308,7 @@ corral_agent_undefine (CorralAgent *agent, const char *name, GError **error)
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     emit (agent, entry, CORRAL_EVENT_UNDEFINED, NULL);
     if (entry->shown.live == NULL)
@@ -322,7 +322,7 @@ gboolean
 corral_agent_set_autostart (CorralAgent *agent, const char *name, gboolean autostart,
                             GError **error)
 {
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     find_entry (agent, name)->shown.autostart = autostart;
     return TRUE;
@@ -348,7 +348,7 @@ corral_agent_attach (CorralAgent *agent, const char *name, const CorralMemberDef
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     if ((affect & CORRAL_AFFECT_LIVE) != 0 && strcmp (member->name, "absent") == 0) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_NOT_FOUND, "no VM \"%s\" runs",
@@ -370,7 +370,7 @@ corral_agent_detach (CorralAgent *agent, const char *name, const CorralMemberDef
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     for (int which = 0; which < 2; which++) {
         CorralDefinition *definition = which == 0 ? entry->shown.live : entry->shown.config;
@@ -457,7 +457,7 @@ corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index, const 
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     g_clear_pointer (&entry->pins[index], hwloc_bitmap_free);
     entry->pins[index] = hwloc_bitmap_dup (cpus);
@@ -472,7 +472,7 @@ corral_agent_set_cpuset (CorralAgent *agent, const char *name, const CorralCpuse
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     if ((affect & CORRAL_AFFECT_LIVE) != 0)
         hwloc_bitmap_copy (entry->cpus[0], cpus);
@@ -499,7 +499,7 @@ corral_agent_set_mems (CorralAgent *agent, const char *name, const CorralCpuset 
     Entry *entry = find_entry (agent, name);
     CorralDefinition *definitions[2] = { entry->shown.live, entry->shown.config };
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     for (int which = 0; which < 2; which++)
         if ((affect & (which == 0 ? CORRAL_AFFECT_LIVE : CORRAL_AFFECT_CONFIG)) != 0) {
@@ -548,7 +548,7 @@ corral_agent_set_tune (CorralAgent *agent, const char *name, const CorralCpuTune
 {
     Entry *entry = find_entry (agent, name);
 
-    if (!may_change (agent, error))
+    if (!scripted_agent_change (agent, error))
         return FALSE;
     if ((affect & CORRAL_AFFECT_LIVE) != 0)
         merge_tune (&entry->tune[0], tune);
@@ -574,7 +574,7 @@ corral_agent_set_text (CorralAgent *agent, const char *name, CorralText what, co
 {
     Entry *entry = find_entry (agent, name);
 
-    return may_change (agent, error) &&
+    return scripted_agent_change (agent, error) &&
            ((affect & CORRAL_AFFECT_LIVE) == 0 ||
             set_text (entry->shown.live, what, uri, prefix, value, error)) &&
            ((affect & CORRAL_AFFECT_CONFIG) == 0 ||

@@ -11,6 +11,9 @@ CorralAgent *scripted_agent_new (void);
 /* What every change fails with from now on; NULL: nothing. */
 void scripted_agent_fail_with (CorralAgent *agent, const GError *error);
 
+/* Counts a change, and fails as it is told to. */
+gboolean scripted_agent_change (CorralAgent *agent, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* How many changes were asked for since the start, done or not. */
 guint scripted_agent_count_changes (CorralAgent *agent);
 

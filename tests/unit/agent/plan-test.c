@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Plan -> kernel: what the agent makes of the planner's word, on made-up hosts. */
+#include "tests/unit/agent/plan-fixture.h"
+#include "tests/unit/agent/plan-schema.h"
+
+#include <string.h>
+
+/* The one pCPU that the thread may run on. */
+static int
+pcpu_of (PlanFixture *f, pid_t tid)
+{
+    g_autofree char *list = plan_fixture_affinity (f, tid);
+    guint64 number;
+
+    if (!g_ascii_string_to_unsigned (list, 10, 0, 15, &number, NULL))
+        g_error ("thread %d may run on \"%s\", not on one pCPU", (int) tid, list);
+    return (int) number;
+}
+
+static void
+assert_apart (PlanFixture *f, const pid_t *tids, guint n)
+{
+    for (guint i = 0; i < n; i++)
+        for (guint j = 0; j < i; j++)
+            g_assert_cmpint (pcpu_of (f, tids[i]), !=, pcpu_of (f, tids[j]));
+}
+
+static char *
+vm_xml (const char *name, const char *container, guint n_vcpus, const char *metadata)
+{
+    return g_strdup_printf ("<domain type='qemu'><name>%s</name><vcpu>%u</vcpu>%s"
+                            "<resource><partition>/%s</partition></resource></domain>",
+                            name, n_vcpus, metadata, container);
+}
+
+static gboolean
+admit (PlanFixture *f, const char *name, const char *container, guint n_vcpus, GError **error)
+{
+    g_autofree char *xml = vm_xml (name, container, n_vcpus, "");
+
+    return corral_agent_admit (f->agent, xml, strlen (xml), error);
+}
+
+static void
+test_dedicated (PlanFixture *f, gconstpointer data)
+{
+    pid_t first, second;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    first = plan_fixture_vm (f, "db1", 2);
+    second = plan_fixture_vm (f, "db2", 4);
+    assert_apart (f,
+                  (const pid_t[]){ first + 1, first + 2, second + 1, second + 2, second + 3,
+                                   second + 4 },
+                  6);
+    /* the main thread and the one that is no vCPU */
+    plan_fixture_assert_affinity (f, first, "0-1");
+    plan_fixture_assert_affinity (f, first + 3, "0-1");
+    plan_fixture_assert_affinity (f, second, "0-1");
+    for (int i = 1; i <= 4; i++)
+        g_assert_cmpint (pcpu_of (f, second + i), >=, 2);
+}
+
+static void
+test_hotplug (PlanFixture *f, gconstpointer data)
+{
+    pid_t vm;
+    int before;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 1);
+    before = pcpu_of (f, vm + 1);
+    plan_fixture_plug (f, "db1", vm, 2);
+    g_assert_cmpint (pcpu_of (f, vm + 1), ==, before);
+    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
+    plan_fixture_plug (f, "db1", vm, 1);
+    g_assert_cmpint (pcpu_of (f, vm + 1), ==, before);
+}
+
+static void
+test_restart (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *before = NULL, *after = NULL;
+    pid_t first;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    first = plan_fixture_vm (f, "db1", 3);
+    before = plan_fixture_kernel (f);
+    plan_fixture_restart (f);
+    fake_inventory_put (corral_agent_inventory (f->agent), "db1", first,
+                        (const pid_t[]){ first + 1, first + 2, first + 3 }, 3);
+    plan_fixture_run (f);
+    after = plan_fixture_kernel (f);
+    g_assert_cmpstr (before, ==, after);
+}
+
+/* 14 pCPUs are there for VMs; a promise to one that does not run yet counts. */
+static void
+test_admit (PlanFixture *f, gconstpointer data)
+{
+    g_autoptr (GError) error = NULL;
+    g_autofree char *cpus = NULL;
+    g_autoptr (CorralCpuset) set = NULL;
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    g_assert_true (admit (f, "db1", "db", 8, &error));
+    g_assert_no_error (error);
+    plan_fixture_run (f);
+    cpus = plan_fixture_cpus (f, "/db");
+    g_assert_true (corral_cpuset_parse (cpus, &set, NULL));
+    g_assert_cmpint (hwloc_bitmap_weight (set), >=, 8);
+    g_assert_false (admit (f, "db2", "db", 7, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
+    g_assert_nonnull (strstr (error->message, "db2"));
+    g_clear_error (&error);
+    corral_agent_release (f->agent, "db1");
+    g_assert_true (admit (f, "db2", "db", 7, &error));
+    g_assert_no_error (error);
+    vm = plan_fixture_vm (f, "db2", 7);
+    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2, vm + 3, vm + 4, vm + 5, vm + 6, vm + 7 }, 7);
+    /* Its place is its own now, and not kept twice. */
+    g_assert_true (admit (f, "db3", "db", 7, &error));
+    g_assert_no_error (error);
+    g_assert_false (admit (f, "db4", "db", 1, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
+}
+
+static void
+test_admit_wishes (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *isolated = vm_xml ("db1", "db", 7,
+                                        "<metadata><corral:placement xmlns:corral='urn:corral:1' "
+                                        "smt='isolate'/></metadata>");
+    g_autofree char *broken = vm_xml ("db1", "db", 1,
+                                      "<metadata><corral:placement xmlns:corral='urn:corral:1' "
+                                      "smt='perhaps'/></metadata>");
+    g_autoptr (GError) error = NULL;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    g_assert_false (corral_agent_admit (f->agent, broken, strlen (broken), &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_XML);
+    g_clear_error (&error);
+    /* 7 cores are left, whose siblings stay idle. */
+    g_assert_true (corral_agent_admit (f->agent, isolated, strlen (isolated), &error));
+    g_assert_no_error (error);
+    g_assert_false (admit (f, "db2", "db", 1, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
+    /* It is nobody's business where unplanned ones go. */
+    g_clear_error (&error);
+    g_assert_true (admit (f, "other", "elsewhere", 100, &error));
+    g_assert_no_error (error);
+    corral_agent_release (f->agent, "other");
+}
+
+static void
+test_shared (PlanFixture *f, gconstpointer data)
+{
+    g_autoptr (GError) error = NULL;
+    g_autofree char *first_list = NULL, *second_list = NULL;
+    pid_t first, second;
+
+    plan_fixture_define (f, "web", "mode='shared' overcommit='2.0'", "");
+    plan_fixture_start (f, "web");
+    first = plan_fixture_vm (f, "web1", 2);
+    second = plan_fixture_vm (f, "web2", 2);
+    first_list = plan_fixture_affinity (f, first + 1);
+    second_list = plan_fixture_affinity (f, second + 2);
+    g_assert_cmpstr (first_list, ==, second_list);
+    g_assert_cmpstr (first_list, !=, "");
+    plan_fixture_assert_affinity (f, first, "0-1");
+    g_assert_false (admit (f, "web3", "web", 100, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
+}
+
+static gint64
+quota_of (PlanFixture *f, const char *path)
+{
+    CorralContainerCap cap;
+    g_autoptr (GError) error = NULL;
+
+    g_assert_true (corral_container_get_cap (f->core, path, &cap, &error));
+    g_assert_no_error (error);
+    g_assert_cmpint (cap.period_usec, ==, 100000);
+    return cap.quota_usec;
+}
+
+/* Each vCPU is promised half a pCPU, and each VM's helpers a fifth. */
+static void
+test_share (PlanFixture *f, gconstpointer data)
+{
+    gint64 helpers;
+    pid_t first, second;
+
+    plan_fixture_define (f, "web", "mode='shared' overcommit='2.0'",
+                         "<corral:share percent='50' helpers='20'/>");
+    plan_fixture_start (f, "web");
+    first = plan_fixture_vm (f, "web1", 2);
+    g_assert_cmpint (quota_of (f, "/web"), ==, 2 * 50000 + 20000);
+    g_assert_true (corral_container_get_helpers_cap (f->core, first, &helpers));
+    g_assert_cmpint (helpers, ==, 20000);
+    second = plan_fixture_vm (f, "web2", 4);
+    g_assert_cmpint (quota_of (f, "/web"), ==, 6 * 50000 + 2 * 20000);
+    plan_fixture_end (f, "web1", first);
+    g_assert_cmpint (quota_of (f, "/web"), ==, 4 * 50000 + 20000);
+    plan_fixture_end (f, "web2", second);
+}
+
+/* Whatever step fails, the kernel is as before, and the caller is told. */
+static void
+test_all_or_none (PlanFixture *f, gconstpointer data)
+{
+    guint failed = 0;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    plan_fixture_vm (f, "db1", 2);
+    plan_fixture_define (f, "web", "mode='shared'", "<corral:reserve vcpus='4'/>");
+    for (guint n = 1; n < 200; n++) {
+        g_autofree char *before = plan_fixture_kernel (f), *after = NULL;
+        g_autoptr (GError) error = NULL;
+        gboolean ok;
+
+        plan_fixture_fail_at (f, n);
+        ok = corral_agent_start_container (f->agent, "web", &error);
+        plan_fixture_fail_at (f, 0);
+        plan_fixture_run (f);
+        if (ok)
+            break;
+        failed++;
+        after = plan_fixture_kernel (f);
+        g_assert_cmpstr (before, ==, after);
+        g_assert_false (corral_agent_lookup_name (f->agent, "web")->live != NULL);
+    }
+    g_assert_cmpuint (failed, >, 1);
+    g_assert_nonnull (corral_agent_lookup_name (f->agent, "web")->live);
+    g_string_truncate (f->problems, 0);
+}
+
+/* The same for an apply that has much to do: all that there is was changed by somebody else. */
+static void
+test_apply_all_or_none (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *cpus = NULL, *affinity = NULL;
+    g_autoptr (CorralCpuset) other = NULL;
+    g_autoptr (GError) error = NULL;
+    guint failed = 0;
+    pid_t vm;
+
+    plan_fixture_define (f, "web", "mode='shared'", "<corral:share percent='50' helpers='20'/>");
+    plan_fixture_start (f, "web");
+    vm = plan_fixture_vm (f, "web1", 2);
+    cpus = plan_fixture_cpus (f, "/web");
+    affinity = plan_fixture_affinity (f, vm + 1);
+    g_assert_true (corral_cpuset_parse ("0-9", &other, NULL));
+    g_assert_true (corral_container_set_cpuset (f->core, "/web", other, NULL, &error));
+    g_assert_no_error (error);
+    fake_kernel_set_affinity (f->kernel, vm, "1");
+    plan_fixture_pin (f, vm, vm + 1, "0-1");
+    g_assert_true (corral_container_set_cap (f->core, "/web",
+                                             &(const CorralContainerCap){ 400000, 100000, 0 },
+                                             &error));
+    g_assert_no_error (error);
+    for (guint n = 1; n < 200; n++) {
+        g_autofree char *before = plan_fixture_kernel (f), *after = NULL;
+        gboolean ok;
+
+        plan_fixture_fail_at (f, n);
+        ok = corral_agent_apply (f->agent, 0, &error);
+        plan_fixture_fail_at (f, 0);
+        if (ok)
+            break;
+        g_clear_error (&error);
+        failed++;
+        after = plan_fixture_kernel (f);
+        g_assert_cmpstr (before, ==, after);
+    }
+    g_assert_cmpuint (failed, >, 3);
+    plan_fixture_assert_cpus (f, "/web", cpus);
+    plan_fixture_assert_affinity (f, vm, "0-1");
+    plan_fixture_assert_affinity (f, vm + 1, affinity);
+    plan_fixture_assert_affinity (f, vm + 2, affinity);
+    g_assert_cmpint (quota_of (f, "/web"), ==, 2 * 50000 + 20000);
+}
+
+static void
+test_generation (PlanFixture *f, gconstpointer data)
+{
+    guint64 first, second;
+    g_autoptr (GError) error = NULL;
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    first = corral_agent_get_generation (f->agent);
+    g_assert_cmpuint (corral_agent_get_generation (f->agent), ==, first);
+    vm = plan_fixture_vm (f, "db1", 2);
+    second = corral_agent_get_generation (f->agent);
+    g_assert_cmpuint (second, >, first);
+    g_assert_false (corral_agent_apply (f->agent, first, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_STATE);
+    g_clear_error (&error);
+    g_assert_true (corral_agent_apply (f->agent, second, &error));
+    g_assert_no_error (error);
+    /* What somebody else does makes a number, too; an apply sets it right. */
+    second = corral_agent_get_generation (f->agent);
+    plan_fixture_pin (f, vm, vm + 1, "0-1");
+    g_assert_cmpuint (corral_agent_get_generation (f->agent), >, second);
+    g_assert_true (corral_agent_apply (f->agent, 0, &error));
+    g_assert_no_error (error);
+    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
+}
+
+static void
+test_redefine (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *xml = g_strdup ("<domain type='corral' xmlns:corral='urn:corral:1'>"
+                                     "<name>db</name><resource><partition>/db</partition>"
+                                     "</resource><vcpu placement='auto' cpuset='4'/>"
+                                     "<corral:placement mode='dedicated'/></domain>");
+    g_autoptr (CorralDefinition) definition = NULL;
+    g_autofree char *before = NULL, *after = NULL;
+    const CorralContainer *container;
+    g_autoptr (GError) error = NULL;
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 2);
+    before = plan_fixture_kernel (f);
+    g_assert_true (corral_definition_parse (xml, strlen (xml), &definition, &error));
+    g_assert_false (corral_agent_define (f->agent, definition, &container, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
+    after = plan_fixture_kernel (f);
+    g_assert_cmpstr (before, ==, after);
+    g_assert_null (corral_agent_lookup_name (f->agent, "db")->config->cpus);
+    /* Another mode is in force at once. */
+    plan_fixture_define (f, "db", "mode='shared'", "");
+    g_assert_cmpint (corral_agent_lookup_name (f->agent, "db")->live->placement.mode, ==,
+                     CORRAL_MODE_SHARED);
+    {
+        g_autofree char *one = plan_fixture_affinity (f, vm + 1);
+        g_autofree char *two = plan_fixture_affinity (f, vm + 2);
+
+        g_assert_cmpstr (one, ==, two);
+    }
+}
+
+static void
+test_offline (PlanFixture *f, gconstpointer data)
+{
+    const CorralTopology *topology = corral_agent_get_topology (f->agent);
+    g_autoptr (CorralCpuset) online = hwloc_bitmap_dup (topology->online);
+    g_autoptr (CorralTopology) less = NULL;
+    pid_t vm;
+    int gone, kept;
+
+    plan_fixture_define (f, "db", "mode='dedicated' drift='repair'", "");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 2);
+    gone = pcpu_of (f, vm + 1);
+    kept = pcpu_of (f, vm + 2);
+    hwloc_bitmap_clr (online, (unsigned) gone);
+    less = corral_topology_with_online (topology, online);
+    corral_agent_set_topology (f->agent, less);
+    plan_fixture_run (f);
+    g_assert_cmpint (pcpu_of (f, vm + 1), !=, gone);
+    g_assert_cmpint (pcpu_of (f, vm + 2), ==, kept);
+    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
+}
+
+/* A VM that comes to a full container by a member's pattern is not taken in; it is said once. */
+static void
+test_claim_refused (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *path = NULL;
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "<corral:limit vcpus='2'/>");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 3);
+    g_assert_true (corral_container_of_process (f->core, vm, &path, NULL, NULL, NULL));
+    g_assert_cmpstr (path, ==, NULL);
+    g_assert_nonnull (strstr (f->problems->str, "db1"));
+    g_string_truncate (f->problems, 0);
+}
+
+static void
+test_leave (PlanFixture *f, gconstpointer data)
+{
+    CorralMemberDef member = { CORRAL_MEMBER_VM, (char *) "db1", -1 };
+    g_autoptr (GError) error = NULL;
+    pid_t vm;
+
+    plan_fixture_define (f, "outer", "mode='shared'", "");
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    plan_fixture_start (f, "outer");
+    vm = plan_fixture_vm (f, "db1", 2);
+    pcpu_of (f, vm + 1);
+    g_assert_true (corral_agent_attach (f->agent, "outer", &member, CORRAL_AFFECT_LIVE, &error));
+    g_assert_no_error (error);
+    {
+        g_autofree char *one = plan_fixture_affinity (f, vm + 1);
+        g_autofree char *two = plan_fixture_affinity (f, vm + 2);
+
+        g_assert_cmpstr (one, ==, two);
+        g_assert_null (strstr (f->problems->str, "db1"));
+    }
+}
+
+static void
+test_documents (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *plan = NULL, *explain = NULL, *drift = NULL, *dry = NULL;
+    g_autoptr (CorralDefinition) candidate = NULL;
+    g_autoptr (GError) error = NULL;
+    const char *xml = "<domain type='corral' xmlns:corral='urn:corral:1'><name>big</name>"
+                      "<corral:placement mode='dedicated'/><corral:reserve vcpus='64'/></domain>";
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 2);
+    plan = corral_agent_plan_xml (f->agent, NULL, NULL, &error);
+    g_assert_no_error (error);
+    plan_schema_assert (plan);
+    g_assert_nonnull (strstr (plan, "changed='no' moves='0' refused='0'"));
+    explain = corral_agent_explain_xml (f->agent, "/db", &error);
+    g_assert_no_error (error);
+    plan_schema_assert (explain);
+    g_assert_nonnull (strstr (explain, "rule='housekeeping'"));
+    g_assert_true (corral_definition_parse (xml, strlen (xml), &candidate, &error));
+    g_assert_no_error (error);
+    dry = corral_agent_plan_xml (f->agent, candidate, NULL, &error);
+    g_assert_no_error (error);
+    plan_schema_assert (dry);
+    g_assert_nonnull (strstr (dry, "<refused container='/machine/big'>"));
+    plan_fixture_pin (f, vm, vm + 1, "0-1");
+    drift = corral_agent_drift_xml (f->agent, NULL, &error);
+    g_assert_no_error (error);
+    plan_schema_assert (drift);
+    g_assert_nonnull (strstr (drift, "what='affinity' container='/db' vm='db1'"));
+    g_clear_pointer (&plan, g_free);
+    plan = corral_agent_plan_xml (f->agent, NULL, NULL, &error);
+    plan_schema_assert (plan);
+    g_assert_nonnull (strstr (plan, "changed='yes'"));
+}
+
+/* --- drift --- */
+
+static void
+test_drift_reported (PlanFixture *f, gconstpointer data)
+{
+    pid_t vm;
+    int planned;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 2);
+    planned = pcpu_of (f, vm + 1);
+    plan_fixture_pin (f, vm, vm + 1, "0-1");
+    fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
+    g_assert_nonnull (strstr (f->drift->str, "vCPU 0 of the VM \"db1\" has affinity \"0-1\""));
+    g_assert_nonnull (strstr (f->drift->str, "(open)"));
+    plan_fixture_assert_affinity (f, vm + 1, "0-1");
+    /* Told once; and another VM's plan does not undo what somebody wanted. */
+    g_string_truncate (f->drift, 0);
+    fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
+    g_assert_cmpstr (f->drift->str, ==, "");
+    plan_fixture_vm (f, "db2", 2);
+    plan_fixture_assert_affinity (f, vm + 1, "0-1");
+    {
+        g_autofree char *list = g_strdup_printf ("%d", planned);
+
+        plan_fixture_pin (f, vm, vm + 1, list);
+    }
+    fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
+    g_assert_nonnull (strstr (f->drift->str, "(gone)"));
+}
+
+static void
+test_drift_repaired (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *planned = NULL, *cpus = NULL;
+    g_autoptr (CorralCpuset) two = NULL;
+    g_autoptr (GError) error = NULL;
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated' drift='repair'", "");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 2);
+    planned = plan_fixture_affinity (f, vm + 1);
+    cpus = plan_fixture_cpus (f, "/db");
+    plan_fixture_pin (f, vm, vm + 1, "0-1");
+    fake_kernel_set_affinity (f->kernel, vm, "1");
+    fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
+    plan_fixture_assert_affinity (f, vm + 1, planned);
+    plan_fixture_assert_affinity (f, vm, "0-1");
+    g_assert_nonnull (strstr (f->drift->str, "(repaired)"));
+    /* a foreign write to the container's cpuset */
+    g_assert_true (corral_cpuset_parse ("8-9", &two, NULL));
+    g_assert_true (corral_container_set_cpuset (f->core, "/db", two, NULL, &error));
+    g_assert_no_error (error);
+    fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
+    plan_fixture_assert_cpus (f, "/db", cpus);
+    plan_fixture_assert_affinity (f, vm + 1, planned);
+}
+
+/* Somebody undoes each repair. He is told of, and not fought. */
+static void
+test_drift_fighter (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *drift = NULL;
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated' drift='repair'", "");
+    plan_fixture_start (f, "db");
+    vm = plan_fixture_vm (f, "db1", 2);
+    for (guint i = 0; i < 200; i++) {
+        plan_fixture_pin (f, vm, vm + 1, "0-1");
+        fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
+    }
+    plan_fixture_assert_affinity (f, vm + 1, "0-1");
+    drift = corral_agent_drift_xml (f->agent, NULL, NULL);
+    plan_schema_assert (drift);
+    g_assert_nonnull (strstr (drift, "state='waiting'"));
+    /* one at once, and others only with time between them */
+    g_assert_true (strstr (drift, "repairs='1'") != NULL || strstr (drift, "repairs='2'") != NULL ||
+                   strstr (drift, "repairs='3'") != NULL);
+    {
+        g_auto (GStrv) lines = g_strsplit (f->drift->str, "\n", -1);
+
+        g_assert_cmpuint (g_strv_length (lines), <, 16);
+    }
+}
+
+int
+main (int argc, char **argv)
+{
+    g_test_init (&argc, &argv, NULL);
+    plan_fixture_add ("/plan/dedicated", test_dedicated);
+    plan_fixture_add ("/plan/hotplug", test_hotplug);
+    plan_fixture_add ("/plan/restart", test_restart);
+    plan_fixture_add ("/plan/admit", test_admit);
+    plan_fixture_add ("/plan/admit-wishes", test_admit_wishes);
+    plan_fixture_add ("/plan/shared", test_shared);
+    plan_fixture_add ("/plan/share", test_share);
+    plan_fixture_add ("/plan/all-or-none", test_all_or_none);
+    plan_fixture_add ("/plan/apply-all-or-none", test_apply_all_or_none);
+    plan_fixture_add ("/plan/generation", test_generation);
+    plan_fixture_add ("/plan/redefine", test_redefine);
+    plan_fixture_add ("/plan/offline", test_offline);
+    plan_fixture_add ("/plan/claim-refused", test_claim_refused);
+    plan_fixture_add ("/plan/leave", test_leave);
+    plan_fixture_add ("/plan/documents", test_documents);
+    plan_fixture_add ("/plan/drift/reported", test_drift_reported);
+    plan_fixture_add ("/plan/drift/repaired", test_drift_repaired);
+    plan_fixture_add ("/plan/drift/fighter", test_drift_fighter);
+    return g_test_run ();
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Admission: before QEMU is there, its container is made ready for it, and its place kept. */
+#include "vmm-agent/agent/corral-agent-plan-private.h"
+
+#include "common/corral-error.h"
+
+#include <string.h>
+
+#define DEFAULT_PARTITION "/machine"
+/* A start that libvirt never told us the end of: its daemon was killed. */
+#define PENDING_MAX_USEC (10 * 60 * G_USEC_PER_SEC)
+
+void
+corral_agent_pending_free (CorralAgentPending *pending)
+{
+    g_free (pending->name);
+    g_free (pending->path);
+    g_free (pending);
+}
+
+static gboolean
+is_stale (gpointer key, gpointer value, gpointer now)
+{
+    return *(const gint64 *) now - ((const CorralAgentPending *) value)->since > PENDING_MAX_USEC;
+}
+
+/* (nullable): the container, active or defined, at @path or above it, that is the innermost */
+static CorralAgentEntry *
+container_of (CorralAgent *agent, const char *path)
+{
+    CorralAgentEntry *best = NULL, *entry;
+    GHashTableIter iter;
+
+    g_hash_table_iter_init (&iter, agent->entries);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &entry)) {
+        const char *at = corral_agent_entry_path (entry);
+
+        if (corral_agent_path_is_within (path, at) &&
+            (best == NULL || strlen (at) > strlen (corral_agent_entry_path (best))))
+            best = entry;
+    }
+    return best;
+}
+
+static CorralAgentPending *
+read_pending (const char *xml, gsize length, GError **error)
+{
+    CorralAgentPending *pending = g_new0 (CorralAgentPending, 1);
+
+    if (!corral_vm_partition_parse (xml, length, &pending->name, &pending->path, error) ||
+        !corral_vm_wishes_parse (xml, length, &pending->wish, &pending->wishes, &pending->n_vcpus,
+                                 NULL, error)) {
+        corral_agent_pending_free (pending);
+        return NULL;
+    }
+    if (pending->path == NULL)
+        pending->path = g_strdup (DEFAULT_PARTITION);
+    g_strstrip (pending->path);
+    pending->since = g_get_monotonic_time ();
+    return pending;
+}
+
+/* The hook makes unplanned containers by itself, with corrald or without. */
+static gboolean
+is_planned (const CorralAgentEntry *entry)
+{
+    const CorralDefinition *definition =
+        entry->stored != NULL ? entry->stored : entry->shown.config;
+
+    return definition != NULL && definition->planned;
+}
+
+static gboolean
+make_ready (CorralAgent *agent, CorralAgentEntry *entry, CorralAgentPending *pending,
+            GError **error)
+{
+    g_autofree char *path = g_strdup (corral_agent_entry_path (entry));
+    CorralAgentChange change = { .vm = pending };
+    g_autofree char *name = NULL;
+
+    if (!corral_agent_entry_is_active (entry)) {
+        name = g_strdup (entry->shown.config->name);
+        if (!corral_agent_start_container (agent, name, error))
+            return FALSE;
+    }
+    if (!corral_agent_knows_all (agent)) {
+        g_set_error_literal (error, CORRAL_ERROR, CORRAL_ERROR_STATE,
+                             "corrald has started just now, and has not read all VMs that run");
+        return FALSE;
+    }
+    if (corral_container_get_state (agent->core, path) != CORRAL_CONTAINER_WHOLE &&
+        !corral_container_create (agent->core, path, NULL, NULL, error))
+        return FALSE;
+    if (!corral_agent_check_change (agent, &change, error))
+        return FALSE;
+    g_hash_table_replace (agent->planner->pending, pending->name, pending);
+    return TRUE;
+}
+
+gboolean
+corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, GError **error)
+{
+    CorralAgentPending *pending = read_pending (xml, length, error);
+    g_autofree char *name = NULL;
+    gint64 now = g_get_monotonic_time ();
+    CorralAgentEntry *entry;
+
+    if (pending == NULL)
+        return FALSE;
+    g_hash_table_foreach_remove (agent->planner->pending, is_stale, &now);
+    entry = container_of (agent, pending->path);
+    if (entry == NULL || !is_planned (entry)) {
+        corral_agent_pending_free (pending);
+        return TRUE;
+    }
+    g_free (pending->path);
+    pending->path = g_strdup (corral_agent_entry_path (entry));
+    if (!make_ready (agent, entry, pending, error)) {
+        corral_agent_pending_free (pending);
+        return FALSE;
+    }
+    name = g_strdup (pending->name);
+    if (corral_agent_replan (agent, error))
+        return TRUE;
+    corral_agent_release (agent, name);
+    return FALSE;
+}
+
+void
+corral_agent_release (CorralAgent *agent, const char *vm_name)
+{
+    if (g_hash_table_remove (agent->planner->pending, vm_name))
+        corral_agent_replan_soon (agent);
+}
+
+void
+corral_agent_pending_done (CorralAgent *agent, const char *name)
+{
+    g_hash_table_remove (agent->planner->pending, name);
+}

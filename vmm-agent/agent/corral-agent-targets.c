@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a plan comes to in the kernel: a container's cpuset holds its pCPUs and those that its VMs'
+ * helpers run on, as far as what is above it lets them. */
+#include "vmm-agent/agent/corral-agent-plan-private.h"
+
+#include <string.h>
+
+struct _CorralAgentTargets {
+    CorralAgent *agent;
+    const CorralAgentSnapshot *snapshot;
+    const CorralPlan *plan;
+    GArray *values;     /* of CorralAgentValues, by container; cpus NULL: left as it is */
+    GPtrArray *helpers; /* of CorralCpuset, by VM; NULL: left as they are */
+    guint *order;       /* containers, parents first */
+};
+
+void
+corral_agent_values_clear (CorralAgentValues *values)
+{
+    g_clear_pointer (&values->cpus, hwloc_bitmap_free);
+    g_clear_pointer (&values->mems, hwloc_bitmap_free);
+}
+
+static void
+clear_element (gpointer data)
+{
+    corral_agent_values_clear (data);
+}
+
+/* --- what the plan comes to in the kernel --- */
+
+static const CorralPlanContainer *
+input_of (const CorralAgentTargets *targets, guint index)
+{
+    return &targets->snapshot->input.containers[index];
+}
+
+/* The index of the innermost container of the plan above @path; -1: none */
+static int
+parent_of (const CorralAgentTargets *targets, const char *path)
+{
+    int best = -1;
+
+    for (guint i = 0; i < targets->snapshot->input.n_containers; i++) {
+        const char *at = input_of (targets, i)->path;
+
+        if (!g_str_equal (at, path) && corral_agent_path_is_within (path, at) &&
+            (best < 0 || strlen (at) > strlen (input_of (targets, (guint) best)->path)))
+            best = (int) i;
+    }
+    return best;
+}
+
+/* pCPUs beyond which @path can have none, whatever is planned: those of what is above it and is not
+ * ours to change. */
+static CorralCpuset *
+read_limit (const CorralAgentTargets *targets, const char *path)
+{
+    g_autofree char *above = g_path_get_dirname (path);
+    int parent = parent_of (targets, path);
+    g_autoptr (CorralCpuset) mems = NULL;
+    CorralCpuset *limit = NULL;
+
+    if (parent >= 0 && input_of (targets, (guint) parent)->wish.mode != CORRAL_MODE_NONE)
+        return NULL;
+    if (g_str_equal (above, "/")
+            ? !corral_container_core_host_cpus (targets->agent->core, &limit, &mems, NULL)
+            : !corral_container_get_cpuset (targets->agent->core, above, &limit, NULL, NULL))
+        return NULL;
+    return limit;
+}
+
+/* Adds to the container's set, and to those above it, what helpers run on. */
+static void
+add_helpers (const CorralAgentTargets *targets, const char *path, const CorralCpuset *cpus)
+{
+    for (guint i = 0; i < targets->snapshot->input.n_containers; i++) {
+        CorralAgentValues *target = &g_array_index (targets->values, CorralAgentValues, i);
+        g_autoptr (CorralCpuset) limit = NULL, more = NULL;
+
+        if (target->cpus == NULL || hwloc_bitmap_isincluded (cpus, target->cpus) ||
+            !corral_agent_path_is_within (path, input_of (targets, i)->path))
+            continue;
+        more = hwloc_bitmap_dup (cpus);
+        limit = read_limit (targets, input_of (targets, i)->path);
+        if (limit != NULL)
+            hwloc_bitmap_and (more, more, limit);
+        hwloc_bitmap_or (target->cpus, target->cpus, more);
+    }
+}
+
+static void
+set_target (const CorralAgentTargets *targets, guint index, CorralAgentValues *target)
+{
+    const CorralPlannedContainer *planned = &targets->plan->containers[index];
+    const CorralDefinition *definition = g_ptr_array_index (targets->snapshot->definitions, index);
+
+    if (planned->refused || input_of (targets, index)->wish.mode == CORRAL_MODE_NONE)
+        return;
+    target->cpus = hwloc_bitmap_dup (planned->cpus);
+    if (definition->mems != NULL)
+        target->mems = hwloc_bitmap_dup (definition->mems);
+    else if (!hwloc_bitmap_iszero (planned->mems))
+        target->mems = hwloc_bitmap_dup (planned->mems);
+    target->exclusive = planned->exclusive;
+    target->quota_usec = input_of (targets, index)->wish.share_percent > 0
+                             ? planned->quota_usec
+                             : CORRAL_AGENT_QUOTA_KEEP;
+    /* The kernel takes no less than a thousandth of a second. */
+    if (target->quota_usec >= 0)
+        target->quota_usec = MAX (target->quota_usec, 1000);
+}
+
+static gboolean
+wants_housekeeping (const CorralPlanContainer *container)
+{
+    return (container->wish.mode == CORRAL_MODE_DEDICATED ||
+            container->wish.mode == CORRAL_MODE_SHARED) &&
+           container->wish.emulator == CORRAL_EMULATOR_HOUSEKEEPING;
+}
+
+static void
+find_targets (CorralAgentTargets *targets)
+{
+    const CorralPlanInput *input = &targets->snapshot->input;
+
+    for (guint i = 0; i < input->n_containers; i++) {
+        CorralAgentValues target = { .quota_usec = CORRAL_AGENT_QUOTA_KEEP };
+
+        set_target (targets, i, &target);
+        g_array_append_val (targets->values, target);
+    }
+    for (guint i = 0; i < input->n_containers; i++)
+        if (wants_housekeeping (input_of (targets, i)))
+            add_helpers (targets, input_of (targets, i)->path, targets->snapshot->housekeeping);
+    for (guint i = 0; i < input->n_vms; i++)
+        if (targets->plan->vms[i].planned && !targets->plan->vms[i].refused)
+            add_helpers (targets, input->vms[i].path, targets->plan->vms[i].helpers);
+    /* One that holds nothing, not even helpers, stays as it is. */
+    for (guint i = 0; i < input->n_containers; i++) {
+        CorralAgentValues *target = &g_array_index (targets->values, CorralAgentValues, i);
+
+        if (target->cpus != NULL && hwloc_bitmap_iszero (target->cpus))
+            corral_agent_values_clear (target);
+    }
+}
+
+static const CorralAgentValues *
+target_of (const CorralAgentTargets *targets, const char *path)
+{
+    for (guint i = 0; i < targets->snapshot->input.n_containers; i++)
+        if (g_str_equal (input_of (targets, i)->path, path))
+            return &g_array_index (targets->values, CorralAgentValues, i);
+    return NULL;
+}
+
+/* The helpers' pCPUs as far as their container can have them, else the container's. */
+static void
+find_helpers (CorralAgentTargets *targets)
+{
+    for (guint i = 0; i < targets->plan->n_vms; i++) {
+        const CorralPlannedVm *vm = &targets->plan->vms[i];
+        const CorralAgentUnit *unit = g_ptr_array_index (targets->snapshot->units, i);
+        const CorralAgentValues *target = target_of (targets, vm->path);
+        CorralCpuset *helpers = NULL;
+
+        if (vm->planned && !vm->refused && !unit->apart && target != NULL && target->cpus != NULL) {
+            helpers = hwloc_bitmap_alloc ();
+            hwloc_bitmap_and (helpers, vm->helpers, target->cpus);
+            if (hwloc_bitmap_iszero (helpers))
+                hwloc_bitmap_copy (helpers, target->cpus);
+        }
+        g_ptr_array_add (targets->helpers, helpers);
+    }
+}
+
+static void
+sort_containers (CorralAgentTargets *targets)
+{
+    guint n = targets->snapshot->input.n_containers;
+
+    targets->order = g_new (guint, MAX (n, 1));
+    for (guint i = 0; i < n; i++) {
+        guint at = i;
+
+        for (; at > 0 && strlen (input_of (targets, targets->order[at - 1])->path) >
+                             strlen (input_of (targets, i)->path);
+             at--)
+            targets->order[at] = targets->order[at - 1];
+        targets->order[at] = i;
+    }
+}
+
+CorralAgentTargets *
+corral_agent_targets_new (CorralAgent *agent, const CorralAgentSnapshot *snapshot,
+                          const CorralPlan *plan)
+{
+    CorralAgentTargets *targets = g_new0 (CorralAgentTargets, 1);
+
+    targets->agent = agent;
+    targets->snapshot = snapshot;
+    targets->plan = plan;
+    targets->values = g_array_new (FALSE, FALSE, sizeof (CorralAgentValues));
+    g_array_set_clear_func (targets->values, clear_element);
+    targets->helpers = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
+    find_targets (targets);
+    find_helpers (targets);
+    sort_containers (targets);
+    return targets;
+}
+
+void
+corral_agent_targets_free (CorralAgentTargets *targets)
+{
+    if (targets == NULL)
+        return;
+    g_array_unref (targets->values);
+    g_ptr_array_unref (targets->helpers);
+    g_free (targets->order);
+    g_free (targets);
+}
+
+const CorralAgentValues *
+corral_agent_targets_container (const CorralAgentTargets *targets, guint index)
+{
+    return &g_array_index (targets->values, CorralAgentValues, index);
+}
+
+const CorralCpuset *
+corral_agent_targets_helpers (const CorralAgentTargets *targets, guint index)
+{
+    return g_ptr_array_index (targets->helpers, index);
+}
+
+guint
+corral_agent_targets_ordered (const CorralAgentTargets *targets, guint at)
+{
+    return targets->order[at];
+}
