@@ -518,10 +518,8 @@ corral_agent_create (CorralAgent *agent, const CorralDefinition *definition,
 
 /* --- define, undefine, destroy --- */
 
-/* What a container wishes of the planner is in force as soon as it is defined: there is no other
- * call for it, and nothing of it needs a start. @entry is active. */
-static gboolean
-take_wishes (CorralAgent *agent, CorralAgentEntry *entry, GError **error)
+gboolean
+corral_agent_take_wishes (CorralAgent *agent, CorralAgentEntry *entry, GError **error)
 {
     const CorralDefinition *config = entry->shown.config;
     CorralDefinition *const both[] = { entry->stored, entry->shown.live };
@@ -570,7 +568,7 @@ corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
     if (!corral_agent_entry_is_active (entry))
         corral_agent_check (agent, entry);
     *ret_container = &entry->shown;
-    return !wishes || take_wishes (agent, entry, error);
+    return !wishes || corral_agent_take_wishes (agent, entry, error);
 }
 
 gboolean

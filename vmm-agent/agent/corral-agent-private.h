@@ -185,6 +185,11 @@ gboolean corral_agent_enter (CorralAgent *agent, CorralAgentEntry *entry, Corral
 void corral_agent_deactivate (CorralAgent *agent, CorralAgentEntry *entry);
 /* Brings an entry in line with the kernel: hooked up to the core's watch. */
 void corral_agent_check (CorralAgent *agent, CorralAgentEntry *entry);
+/* What a container wishes of the planner is in force as soon as it is defined: there is no other
+ * call for it, and nothing of it needs a start. @entry is active, and its persistent definition is
+ * the new one. */
+gboolean corral_agent_take_wishes (CorralAgent *agent, CorralAgentEntry *entry, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
 void corral_agent_watch_entry (CorralAgent *agent, CorralAgentEntry *entry);
 /* --- corral-agent-tune.c --- */
 

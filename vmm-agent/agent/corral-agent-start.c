@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Definitions as the folder has them: what a start finds, and what a reload changes. */
-#include "vmm-agent/agent/corral-agent-private.h"
+#include "vmm-agent/agent/corral-agent-plan-private.h"
 
 #include "common/corral-error.h"
 
@@ -182,7 +182,9 @@ reload_one (CorralAgent *agent, const CorralDefinition *read)
     CorralAgentEntry *entry = g_hash_table_lookup (agent->entries, read->name);
     g_autoptr (CorralDefinition) definition = corral_definition_copy (read);
     CorralEventType type = CORRAL_EVENT_UPDATED;
+    CorralAgentChange change = { NULL };
     GError *problem = NULL;
+    gboolean wishes;
 
     if (entry != NULL && memcmp (definition->uuid, no_uuid, sizeof no_uuid) == 0)
         memcpy (definition->uuid, corral_container_definition (&entry->shown)->uuid,
@@ -193,7 +195,11 @@ reload_one (CorralAgent *agent, const CorralDefinition *read)
         entry->shown.autostart = corral_store_get_autostart (agent->configs, read->name);
         return;
     }
-    if (!corral_agent_check_replaces (agent, entry, definition, &problem)) {
+    wishes = entry != NULL && corral_agent_entry_is_active (entry) &&
+             (definition->planned || entry->stored->planned);
+    change.candidate = definition;
+    if (!corral_agent_check_replaces (agent, entry, definition, &problem) ||
+        (wishes && !corral_agent_check_change (agent, &change, &problem))) {
         corral_agent_problem (agent, problem, "a changed definition is not taken over");
         return;
     }
@@ -208,6 +214,8 @@ reload_one (CorralAgent *agent, const CorralDefinition *read)
     corral_agent_emit_simple (agent, entry, type, NULL);
     if (!corral_agent_entry_is_active (entry))
         corral_agent_check (agent, entry);
+    if (wishes && !corral_agent_take_wishes (agent, entry, &problem))
+        corral_agent_problem (agent, problem, "what a changed definition wishes is not in force");
 }
 
 /* The file is gone, and not merely unreadable. */
@@ -235,13 +243,17 @@ gboolean
 corral_agent_reload (CorralAgent *agent, GError **error)
 {
     g_autoptr (GPtrArray) definitions = NULL, broken = NULL;
+    GError *problem = NULL;
 
     if (!corral_store_list (agent->configs, &definitions, &broken, error))
         return FALSE;
     report_broken (agent, broken);
+    if (!corral_agent_read_host (agent, &problem))
+        corral_agent_problem (agent, problem, "the host's wishes stay as they were");
     /* What was removed goes first: a renamed file brings the same UUID and path again. */
     forget_removed (agent);
     for (guint i = 0; i < definitions->len; i++)
         reload_one (agent, g_ptr_array_index (definitions, i));
+    corral_agent_replan_soon (agent);
     return TRUE;
 }

@@ -1,0 +1,376 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Containers that the planner places, with real guests: definitions, pins, refusals, plans that have
+grown old, shares, and what somebody else has changed. Through stock virsh, against /proc."""
+
+import os
+import re
+import signal
+import xml.etree.ElementTree as xml
+from contextlib import contextmanager
+
+import libvirt
+from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, Suite, proc, until
+from harness.watch import Watch
+
+PLAN, EXPLAIN, DRIFT = (f'urn:corral:{name}:1' for name in ('plan', 'explain', 'drift'))
+WISH = "<metadata><corral:placement xmlns:corral='urn:corral:1' {}/></metadata>"
+
+
+class World:
+    """Two pCPUs of the host: the first is housekeeping, and what is planned may have the second."""
+
+    def __init__(self, session):
+        cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) < 2:
+            raise Skip('needs two pCPUs')
+        self.session = session
+        self.house, self.cpu = cpus[:2]
+        self.libvirtd = PrivateLibvirtd(session)
+        self.corrald = Corrald(session, self.libvirtd, host=self.host())
+        session.logs += [self.corrald, self.libvirtd]
+        self.libvirtd.add_hook('corral', self.corrald.hook())
+        self.libvirtd.start()
+        self.corrald.start()
+        self.virsh = self.corrald.virsh
+        self.boxes = []
+
+    def host(self, more=''):
+        return f"<housekeeping cpuset='{self.house}'/>{more}"
+
+    def box(self, name, placement, extra=''):
+        box = Container(self.corrald, name, cpus={self.house, self.cpu}, placement=placement,
+                        extra=extra)
+        self.boxes.append(box)
+        return box
+
+    def guest(self, name, box, **options):
+        return Guest(self.libvirtd, name, partition=box.path, load=0.05, **options)
+
+    def document(self, box, uri):
+        return xml.fromstring(self.virsh('metadata', box.name, '--uri', uri).out)
+
+    def plan(self, box):
+        return self.document(box, PLAN)
+
+    def drift(self, box, what, state):
+        """The item of @box's drift that is of this kind and in this state; or None."""
+        items = (dict(item.attrib) for item in self.document(box, DRIFT).iter('item'))
+        wanted = {'container': box.path, 'what': what, 'state': state}
+        return next((i for i in items if wanted.items() <= i.items()), None)
+
+    def apply(self, box, generation, virsh=None):
+        return (virsh or self.virsh).try_(
+            'metadata', box.name, '--uri', PLAN, '--live', '--key', 'corral',
+            '--set', f"<plan generation='{generation}'/>")
+
+    def write(self, text):
+        path = f'{self.session.folder}/document.xml'
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(text)
+        return path
+
+    def clear(self):
+        """All guests and containers of a test."""
+        for guest in self.session.guests:
+            if guest.is_running():
+                guest.destroy()
+            self.libvirtd.virsh.try_('undefine', guest.name)
+        self.session.guests.clear()
+        for box in reversed(self.boxes):
+            if box.virsh.try_('domuuid', box.name).status == 0:
+                if box.is_active():
+                    box.wait_has(vms=0)
+                box.remove()
+        self.boxes.clear()
+
+    def tidy(self):
+        self.session.kill_guests()
+        self.clear()
+
+    def explain(self):
+        return self.session.explain()
+
+
+@contextmanager
+def setup(options):
+    with Session.of(options) as session:
+        yield World(session)
+
+
+suite = Suite(setup)
+
+
+def wait_placed(guest, cpu, house):
+    """Each vCPU on @cpu alone, all else on @house."""
+    def placed():
+        return all(t.affinity() == {cpu if t.role == 'vcpu' else house} for t in guest.threads())
+    until(placed, f'{guest.name} to have its places: '
+          f'{[(t.name, t.affinity()) for t in guest.threads()]}')
+
+
+@suite.test
+def a_definition_is_kept_as_it_was_said(world):
+    extra = "<corral:reserve xmlns:corral='urn:corral:1' vcpus='1'/>" \
+        "<corral:limit xmlns:corral='urn:corral:1' vcpus='4'/>"
+    box = world.box('kept', "mode='shared' overcommit='4' drift='repair'", extra).define()
+    first = world.virsh('dumpxml', box.name).out
+    assert f"<vcpu placement='auto' cpuset='{proc.cpulist(box.cpus)}'>" in first, first
+    assert "mode='shared' overcommit='4.0' drift='repair'/>" in first, first
+    assert 'numa' not in first and 'exclusive' not in first, 'a default is written'
+    world.virsh('define', world.write(first))
+    assert world.virsh('dumpxml', box.name).out == first
+    assert not world.session.cgroups.where(box.path), 'define has touched the kernel'
+    world.virsh('start', box.name)
+    live = world.virsh('dumpxml', box.name).out
+    world.virsh('define', world.write(live))
+    assert world.virsh('dumpxml', '--inactive', box.name).out == first
+    world.clear()
+
+
+@suite.test
+def a_bad_definition_is_refused_with_its_line(world):
+    for placement, extra, why in (
+            ("mode='dedicated' overcommit='2.0'", '', 'line 2: <corral:placement>: expected '
+             "mode='shared' beside \"overcommit\""),
+            ("smt='never'", '', 'line 2: <corral:placement>: expected in "smt" \'prefer\''),
+            ("mode='shared'", "\n<corral:share xmlns:corral='urn:corral:1' percent='101'/>",
+             'line 3: <corral:share>: expected in "percent"')):
+        box = world.box('bad', placement, extra)
+        text = box.xml().replace('<corral:placement', '\n<corral:placement')
+        answer = world.virsh.fails('define', world.write(text))
+        assert why in answer.err, answer.err
+    text = world.box('bad', '').xml().replace('<cputune>', f"<metadata><plan xmlns='{PLAN}'/>"
+                                              '</metadata><cputune>')
+    assert "Corral's own" in world.virsh.fails('define', world.write(text)).err
+    world.boxes.clear()
+
+
+@suite.test
+def a_dry_run_touches_nothing(world):
+    box = world.box('dry', "mode='dedicated'",
+                    "<corral:reserve xmlns:corral='urn:corral:1' vcpus='1'/>")
+    answer = world.virsh('domxml-to-native', 'corral-plan', '--xml', box.file())
+    plan = xml.fromstring(answer.out)
+    place = next(c for c in plan.iter('container') if c.get('path') == box.path)
+    assert place.get('mode') == 'dedicated' and place.find('now') is None
+    assert world.cpu in proc.parse_cpulist(place.get('cpus')), answer.out
+    assert not world.session.cgroups.where(box.path)
+    assert world.virsh.try_('domuuid', box.name).status != 0
+    world.boxes.clear()
+
+
+@suite.test
+def dedicated_vcpus_and_their_helpers(world):
+    box = world.box('own', "mode='dedicated'").define()
+    guest = world.guest('a', box).define().start()
+    wait_placed(guest, world.cpu, world.house)
+    box.wait_has(vms=1)
+    vm = next(v for v in world.plan(box).iter('vm') if v.get('name') == guest.name)
+    assert vm.find('vcpu').get('cpus') == vm.find('vcpu').get('now') == str(world.cpu)
+    assert vm.find('helpers').get('cpus') == str(world.house)
+
+
+@suite.test(needs='dedicated_vcpus_and_their_helpers')
+def one_vm_too_many_is_refused_at_the_hook(world):
+    """With the rule; and the VM that is there stays where it is."""
+    box, guest = world.boxes[0], world.session.guests[0]
+    second = world.guest('b', box).define()
+    answer = second.try_start()
+    assert answer.status == 1, str(answer)
+    assert second.name in answer.err and guest.name in answer.err, answer.err
+    assert not os.path.exists(f'{world.libvirtd.state_folder}/{second.name}.pid')
+    wait_placed(guest, world.cpu, world.house)
+    # It gets the place once that is free.
+    guest.destroy()
+    box.wait_has(vms=0)
+    second.start()
+    wait_placed(second, world.cpu, world.house)
+    world.clear()
+
+
+@suite.test
+def a_vms_own_wishes(world):
+    box = world.box('wishes', "mode='dedicated'").define()
+    guest = world.guest('w', box)
+    document = guest.xml()
+
+    def define(wish):
+        guest.virsh('define', world.write(document.replace('<memory ', WISH.format(wish) +
+                                                           '<memory ')))
+    define("smt='sometimes'")
+    answer = guest.try_start()
+    assert answer.status == 1 and re.search(r'line \d+: <corral:placement>: expected in "smt"',
+                                            answer.err), answer.err
+    guest.virsh('undefine', guest.name)
+    define("emulator='container'")
+    guest.start()
+    wait_placed(guest, world.cpu, world.cpu)
+    world.clear()
+
+
+@suite.test
+def a_plan_that_has_grown_old_is_not_applied(world):
+    box = world.box('old', "mode='dedicated'").start()
+    old = world.plan(box).get('generation')
+    assert world.apply(box, old).status == 0
+    guest = world.guest('o', box).define().start()
+    wait_placed(guest, world.cpu, world.house)
+    box.wait_has(vms=1)
+    new = world.plan(box).get('generation')
+    assert new != old
+    connection = libvirt.open(world.corrald.uri)
+    try:
+        connection.lookupByName(box.name).setMetadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT, f"<plan generation='{old}'/>", 'corral', PLAN,
+            libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        raise AssertionError('an old plan was applied')
+    except libvirt.libvirtError as error:
+        assert error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID, error
+    finally:
+        connection.close()
+    assert world.apply(box, new, world.corrald.virsh_ro).status == 1, 'over the read-only socket'
+    answer = world.apply(box, new)
+    assert answer.status == 0, str(answer)
+    wait_placed(guest, world.cpu, world.house)
+    world.clear()
+
+
+@suite.test
+def a_hand_made_pin_is_reported(world):
+    box = world.box('look', "mode='dedicated'").define()
+    guest = world.guest('l', box).define().start()
+    wait_placed(guest, world.cpu, world.house)
+    watch = Watch(world.corrald.uri)
+    vcpu = guest.vcpu_threads()[0]
+    guest.virsh('vcpupin', guest.name, 0, world.house, '--live')
+    item = until(lambda: world.drift(box, 'affinity', 'open'), 'the pin to be found')
+    assert (item['vm'], item['vcpu']) == (guest.name, '0')
+    assert item['planned'] == str(world.cpu) and item['found'] == str(world.house)
+    watch.wait('metadata-change', box.name)
+    watch.close()
+    assert vcpu.affinity() == {world.house}, 'it was to be reported, not repaired'
+    # Whoever looks at the plan can have it set right.
+    assert world.apply(box, world.plan(box).get('generation')).status == 0
+    wait_placed(guest, world.cpu, world.house)
+    world.clear()
+
+
+@suite.test
+def a_hand_made_pin_is_repaired(world):
+    box = world.box('fix', "mode='dedicated' drift='repair'").define()
+    guest = world.guest('f', box).define().start()
+    wait_placed(guest, world.cpu, world.house)
+    guest.virsh('vcpupin', guest.name, 0, world.house, '--live')
+    item = until(lambda: world.drift(box, 'affinity', 'repaired'), 'the repair to be told')
+    wait_placed(guest, world.cpu, world.house)
+    assert item['found'] == str(world.house) and item['since'] <= item['until']
+    world.clear()
+
+
+@suite.test
+def a_helper_moved_with_taskset_is_repaired(world):
+    """Its group has more pCPUs than it may use, so that the kernel lets it be moved."""
+    box = world.box('task', "mode='dedicated' drift='repair'").define()
+    guest = world.guest('t', box).define().start()
+    wait_placed(guest, world.cpu, world.house)
+    helper = next(t for t in guest.threads() if t.role == 'emulator')
+    try:
+        os.sched_setaffinity(helper.tid, {world.cpu})
+    except OSError:
+        return  # the kernel itself refuses it
+    finally:
+        wait_placed(guest, world.cpu, world.house)
+        world.clear()
+
+
+@suite.test
+def a_foreign_write_to_the_cpuset_is_repaired(world):
+    box = world.box('set', "mode='shared' drift='repair'").define()
+    guest = world.guest('s', box).define().start()
+    until(lambda: guest.vcpu_threads()[0].affinity() == {world.cpu}, 'the vCPU to be placed')
+    before = world.session.cgroups.cpus(box.path)
+    path = f'{world.session.cgroups.path(box.path)}/cpuset.cpus'
+    unit = world.session.cgroups
+    # v1 lets a child's set be no larger than its parent's: what lies beneath is taken along.
+    for folder, _, _ in sorted(os.walk(os.path.dirname(path)), reverse=True):
+        with open(f'{folder}/cpuset.cpus', 'w', encoding='ascii') as file:
+            file.write(str(world.house))
+    until(lambda: unit.cpus(box.path) == before and
+          guest.vcpu_threads()[0].affinity() == {world.cpu}, 'the set to be as planned again')
+    until(lambda: world.drift(box, 'cpus', 'repaired'), 'the repair to be told')
+    world.clear()
+
+
+@suite.test
+def a_share_follows_its_vms(world):
+    """Half a pCPU for each vCPU, a fifth for each VM's helpers; those have a cap of their own."""
+    share = "<corral:share xmlns:corral='urn:corral:1' percent='50' helpers='20'/>"
+    box = world.box('share', "mode='shared' overcommit='2.0'", share).start()
+
+    def cap(controller_path):
+        if world.session.cgroups.unified:
+            quota, period = proc.read(f'{controller_path}/cpu.max').split()
+        else:
+            quota, period = (proc.read(f'{controller_path}/cpu.cfs_{n}_us').strip()
+                             for n in ('quota', 'period'))
+        return None if quota in ('max', '-1') else int(quota) / int(period)
+
+    top = world.session.cgroups.path(box.path, 'cpu')
+    for number, (name, wanted) in enumerate((('x', 0.7), ('y', 1.4))):
+        guest = world.guest(name, box).define().start()
+        box.wait_has(vms=number + 1)
+        until(lambda wanted=wanted: cap(top) == wanted, f'the cap to be {wanted}: {cap(top)}')
+        group = next(t for t in guest.threads() if t.role == 'emulator').cgroups()
+        group = group['' if world.session.cgroups.unified else 'cpu']
+        mount = world.session.cgroups.point('cpu')
+        until(lambda g=group: cap(f'{mount}{g}') == 0.2, f'the helpers\' own cap in {group}')
+    world.virsh('define', world.write(world.virsh('dumpxml', box.name).out))
+    answer = world.virsh.fails('schedinfo', box.name, '--live', '--set', 'global_quota=50000')
+    assert '<corral:share>' in answer.err, answer.err
+    assert cap(top) == 1.4
+    world.session.guests[1].destroy()
+    until(lambda: cap(top) == 0.7, 'the cap to follow')
+    world.clear()
+
+
+@suite.test
+def the_hosts_wishes_are_read_again(world):
+    """A broken host.xml changes nothing; the journal says why. Then a good one."""
+    box = world.box('again', "mode='dedicated'").start()
+    before = world.session.cgroups.cpus(box.path)
+    world.corrald.write_host('<housekeeping/>')
+    os.kill(world.corrald.pid, signal.SIGHUP)
+    until(lambda: 'expected either "cpuset" or "cores"' in proc.read(world.corrald.log),
+          'the reason to be logged')
+    assert world.session.cgroups.cpus(box.path) == before
+    world.corrald.write_host(world.host(f"<reserve cpuset='{world.cpu}'/>"))
+    os.kill(world.corrald.pid, signal.SIGHUP)
+    guest = world.guest('h', box).define()
+    until(lambda: guest.try_start().status == 1, 'the start to be refused')
+    world.corrald.write_host(world.host())
+    os.kill(world.corrald.pid, signal.SIGHUP)
+    until(lambda: guest.try_start().status == 0, 'the start to be allowed')
+    guest.find()
+    guest.set_load(0.05)
+    wait_placed(guest.wait_up(), world.cpu, world.house)
+    world.clear()
+
+
+@suite.test
+def corrald_can_be_killed_and_finds_the_places_again(world):
+    box = world.box('kill', "mode='dedicated'").define()
+    guest = world.guest('k', box).define().start()
+    wait_placed(guest, world.cpu, world.house)
+    box.wait_has(vms=1)
+    world.corrald.kill()
+    world.corrald.start()
+    box.wait_has(vms=1)
+    wait_placed(guest, world.cpu, world.house)
+    assert world.plan(box).get('moves') == '0'
+    assert world.guest('late', box).define().try_start().status == 1
+    world.clear()
+
+
+if __name__ == '__main__':
+    suite.main()
