@@ -43,7 +43,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralProbe, corral_probe_free)
 
 /* --- names --- */
 
-const char *corral_capacity_mode_name (CorralPlacementMode mode);
-
 /* Whether the container @inner lies beneath @outer. */
 gboolean corral_capacity_lies_in (const char *inner, const char *outer);

@@ -44,6 +44,7 @@ typedef enum {
 } CorralCapacityKind;
 
 const char *corral_capacity_kind_name (CorralCapacityKind kind);
+const char *corral_capacity_mode_name (CorralPlacementMode mode);
 
 /*
  * One row: the host, a NUMA node, or a container with its children. Counts of pCPUs unless said

@@ -126,6 +126,29 @@ check_operands (const CorralCliCommand *command, const CorralCliArgs *args, GErr
     return TRUE;
 }
 
+/* An option that takes some words only was given one of them. */
+static gboolean
+check_values (const CorralCliOption *options, const CorralCliArgs *args, GError **error)
+{
+    for (const CorralCliOption *option = options; option->name != NULL; option++) {
+        const char *value = corral_cli_args_option (args, option->name);
+        g_auto (GStrv) values = NULL;
+        g_autofree char *list = NULL;
+
+        if (value == NULL || option->values == NULL)
+            continue;
+        values = g_strsplit (option->values, " ", -1);
+        if (g_strv_contains ((const char *const *) values, value))
+            continue;
+        list = g_strjoinv (", ", values);
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
+                     "cannot take \"%s\" for --%s: it must be one of %s", value, option->name,
+                     list);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 CorralCliArgs *
 corral_cli_args_parse (const CorralCliCommand *command, char **words, GError **error)
 {
@@ -141,10 +164,11 @@ corral_cli_args_parse (const CorralCliCommand *command, char **words, GError **e
     args->help = corral_cli_args_flag (args, "help");
     if (args->help)
         return g_steal_pointer (&args);
-    if (!check_operands (command, args, error))
+    if (!check_operands (command, args, error) || !check_values (options, args, error))
         return NULL;
     format = corral_cli_args_option (args, "format");
-    if (format != NULL && !corral_cli_format_parse (format, &args->format, error))
+    if (format != NULL && (command->flags & CORRAL_CLI_FORMATS) &&
+        !corral_cli_format_parse (format, &args->format, error))
         return NULL;
     return g_steal_pointer (&args);
 }

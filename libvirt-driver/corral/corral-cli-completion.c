@@ -64,8 +64,10 @@ static const char functions[] =
     "        esac\n"
     "    done\n"
     "\n"
-    "    if [[ $previous == --format ]]; then\n"
-    "        _corral_offer_words table json csv\n"
+    "    if [[ -n ${_corral_values[$command $previous]} ]]; then\n"
+    "        _corral_offer_words ${_corral_values[$command $previous]}\n"
+    "    elif [[ -n ${_corral_complete[$command $previous]} ]]; then\n"
+    "        _corral_offer_operand \"${_corral_complete[$command $previous]}\"\n"
     "    elif [[ -z $command ]]; then\n"
     "        [[ $previous == -c || $previous == --connect ]] && return\n"
     "        if [[ $current == -* ]]; then\n"
@@ -110,15 +112,31 @@ append_option_words (GString *out, const CorralCliOption *options, gboolean only
     }
 }
 
+static const char *const kinds[] = {
+    [CORRAL_CLI_COMPLETE_NOTHING] = "nothing", [CORRAL_CLI_COMPLETE_CONTAINER] = "container",
+    [CORRAL_CLI_COMPLETE_ACTIVE] = "active",   [CORRAL_CLI_COMPLETE_INACTIVE] = "inactive",
+    [CORRAL_CLI_COMPLETE_FILE] = "file",       [CORRAL_CLI_COMPLETE_COMMAND] = "command",
+};
+
+/* What the options of a command take: "[list --format]='table json csv'", "[capacity --svg]='file'"
+ */
+static void
+append_value_words (GString *values, GString *complete, const char *command,
+                    const CorralCliOption *options)
+{
+    for (const CorralCliOption *option = options; option->name != NULL; option++) {
+        if (option->values != NULL)
+            g_string_append_printf (values, "    [%s --%s]='%s'\n", command, option->name,
+                                    option->values);
+        if (option->complete != CORRAL_CLI_COMPLETE_NOTHING)
+            g_string_append_printf (complete, "    [%s --%s]='%s'\n", command, option->name,
+                                    kinds[option->complete]);
+    }
+}
+
 static void
 append_operand_words (GString *out, const CorralCliCommand *command)
 {
-    static const char *const kinds[] = {
-        [CORRAL_CLI_COMPLETE_NOTHING] = "nothing", [CORRAL_CLI_COMPLETE_CONTAINER] = "container",
-        [CORRAL_CLI_COMPLETE_ACTIVE] = "active",   [CORRAL_CLI_COMPLETE_INACTIVE] = "inactive",
-        [CORRAL_CLI_COMPLETE_FILE] = "file",       [CORRAL_CLI_COMPLETE_COMMAND] = "command",
-    };
-
     for (const CorralCliOperand *operand = command->operands;
          operand != NULL && operand->name != NULL; operand++)
         g_string_append_printf (out, "%s%s%s", operand == command->operands ? "" : " ",
@@ -134,6 +152,8 @@ corral_cli_help_bash_completion (void)
                                             "_corral_global_options='");
     g_autoptr (GString) with_value = g_string_new ("declare -gA _corral_with_value=(\n");
     g_autoptr (GString) operands = g_string_new ("declare -gA _corral_operands=(\n");
+    g_autoptr (GString) values = g_string_new ("declare -gA _corral_values=(\n");
+    g_autoptr (GString) complete = g_string_new ("declare -gA _corral_complete=(\n");
 
     append_option_words (out, corral_cli_global_options, FALSE);
     g_string_append (out, "'\ndeclare -gA _corral_options=(\n");
@@ -151,7 +171,9 @@ corral_cli_help_bash_completion (void)
         g_string_append_printf (operands, "    [%s]='", command->name);
         append_operand_words (operands, command);
         g_string_append (operands, "'\n");
+        append_value_words (values, complete, command->name, options);
     }
-    g_string_append_printf (out, ")\n%s)\n%s)\n\n%s", with_value->str, operands->str, functions);
+    g_string_append_printf (out, ")\n%s)\n%s)\n%s)\n%s)\n\n%s", with_value->str, operands->str,
+                            values->str, complete->str, functions);
     return g_string_free (g_steal_pointer (&out), FALSE);
 }

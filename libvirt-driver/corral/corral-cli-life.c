@@ -20,8 +20,8 @@ open_document (const char *file)
 }
 
 /* A name may be a pipe or a device, so the length is only known at the end. */
-static gboolean
-read_document (const char *file, char **ret_text, GError **error)
+gboolean
+corral_cli_read_document (const char *file, char **ret_text, GError **error)
 {
     g_autofree char *text = g_malloc (DOCUMENT_MAX + 2);
     FILE *stream = open_document (file);
@@ -56,7 +56,7 @@ corral_cli_verb_define (CorralCli *cli, const CorralCliArgs *args, GError **erro
     g_autoptr (virDomain) domain = NULL;
     g_autofree char *text = NULL;
 
-    if (!read_document (file, &text, error) || !corral_cli_connect (cli, error))
+    if (!corral_cli_read_document (file, &text, error) || !corral_cli_connect (cli, error))
         return FALSE;
     domain = virDomainDefineXML (cli->conn, text);
     if (domain == NULL) {
@@ -74,7 +74,7 @@ corral_cli_verb_create (CorralCli *cli, const CorralCliArgs *args, GError **erro
     g_autoptr (virDomain) domain = NULL;
     g_autofree char *text = NULL;
 
-    if (!read_document (file, &text, error) || !corral_cli_connect (cli, error))
+    if (!corral_cli_read_document (file, &text, error) || !corral_cli_connect (cli, error))
         return FALSE;
     domain = virDomainCreateXML (cli->conn, text, 0);
     if (domain == NULL) {

@@ -69,8 +69,8 @@ plain_value (JsonNode *node)
 }
 
 /* A name comes from a document that someone else wrote: it must not move the cursor. */
-static char *
-printable (const char *text)
+char *
+corral_cli_printable (const char *text)
 {
     g_autofree char *valid = g_utf8_make_valid (text, -1);
     g_autoptr (GString) safe = g_string_new (NULL);
@@ -111,7 +111,7 @@ shown_value (JsonObject *object, const CorralCliColumn *column)
         text = plain_value (node);
         break;
     }
-    return *text == '\0' ? g_strdup ("-") : printable (text);
+    return *text == '\0' ? g_strdup ("-") : corral_cli_printable (text);
 }
 
 /* --- tables --- */

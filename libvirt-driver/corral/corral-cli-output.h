@@ -75,3 +75,6 @@ char *corral_cli_output_format_row (const CorralCliColumn *columns, JsonObject *
 
 /* One document on one line of JSON, for streams of documents. */
 char *corral_cli_output_format_json_line (JsonObject *document);
+
+/* @text with what would move a terminal's cursor written out. (transfer full) */
+char *corral_cli_printable (const char *text);

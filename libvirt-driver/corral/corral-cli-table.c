@@ -48,7 +48,8 @@ const CorralCliOption corral_cli_global_options[] = {
 };
 
 static const CorralCliOption help_option = { "help", 'h', NULL, "show this help" };
-static const CorralCliOption format_option = { "format", 0, "FORMAT", "write table, json or csv" };
+static const CorralCliOption format_option = { "format", 0, "FORMAT", "write table, json or csv",
+                                               "table json csv" };
 static const CorralCliOption affect_options[] = {
     { "live", 0, NULL, "change the container as it runs; this is the default for an active one" },
     { "config", 0, NULL, "change its definition, which the next start uses" },
@@ -163,6 +164,49 @@ const CorralCliCommand corral_cli_commands[] = {
       "Without TEXT the description is printed; an empty TEXT removes it.", AFFECTS, NULL,
       OPERANDS (CONTAINER (REQUIRED, CONTAINER), OPERAND ("TEXT", OPTIONAL)),
       corral_cli_verb_desc },
+
+    { "plan", "Plans", "show what the policy would change",
+      "Plans for the whole host as it is now, and shows how that differs from what the kernel has: "
+      "\"+\" is new, \"~\" changes, \"!\" is refused, with the rule that each pCPU or node fell to. "
+      "Nothing is changed. With FILE (\"-\" is the input), as it would be if that container were "
+      "defined.\n\n"
+      "Ends with 3 when a wish cannot be met, otherwise with 0, whether there is something to do "
+      "or not.",
+      FORMATS, NULL, OPERANDS ({ "FILE", CORRAL_CLI_OPTIONAL, CORRAL_CLI_COMPLETE_FILE }),
+      corral_cli_verb_plan },
+    { "apply", "Plans", "do what \"plan\" shows",
+      "Makes the kernel as the plan says, all of it or nothing. The generation counts the changes "
+      "of the host that a plan depends on: with --generation only that very plan is applied, and "
+      "refused when the host has changed since. Ends with 3 when a wish could not be met.",
+      FORMATS, OPTIONS ({ "generation", 0, "N", "apply only the plan of this generation" }), NULL,
+      corral_cli_verb_apply },
+    { "explain", "Plans", "show why a container or a VM has the pCPUs that it has",
+      "NAME is a container, its path, or a VM in a planned container. Shows what each has, and for "
+      "each pCPU or node that was turned down, the rule that did it.",
+      FORMATS, OPTIONS ({ "vm", 0, NULL, "NAME is a VM, also when a container is named so" }),
+      OPERANDS ({ "NAME", CORRAL_CLI_REQUIRED, CORRAL_CLI_COMPLETE_CONTAINER }),
+      corral_cli_verb_explain },
+    { "drift", "Plans", "show what is not as it was planned",
+      "Shows what differs from the last applied plan, of the whole host or of a container and what "
+      "is in it: since when, what was found, and whether it was repaired. Ends with 3 while "
+      "something is not as planned.",
+      FORMATS, NULL, OPERANDS (CONTAINER (OPTIONAL, CONTAINER)), corral_cli_verb_drift },
+    { "capacity", "Plans", "show how much there is, who has it and what still fits",
+      "One row for the host, one for each NUMA node and each container, in pCPUs. Reserved ones "
+      "are the host's or kept for a container's reservation, dedicated ones have one vCPU or are "
+      "kept idle beside it; the four columns add up. Used is the pCPUs' worth of time since "
+      "somebody asked last. Ratio is how many vCPUs may be placed for each shared pCPU. Max is "
+      "the largest VM that the planner would still take, in vCPUs, dedicated, with idle siblings "
+      "or shared. Stranded is how many of the free pCPUs are lost to fragmentation.\n\n"
+      "placement is JSON with the resource providers, inventories and usages of OpenStack "
+      "Placement; openmetrics is text for Prometheus.",
+      0,
+      OPTIONS ({ "format", 0, "FORMAT", "write table, json, csv, placement or openmetrics",
+                 "table json csv placement openmetrics" },
+               { "svg", 0, "FILE",
+                 "draw who has which pCPU and how busy it is; only that unless there is --format",
+                 NULL, CORRAL_CLI_COMPLETE_FILE }),
+      NULL, corral_cli_verb_capacity },
 
     { "events", "Host and connection", "wait for events of containers",
       "Prints what happens to containers, or to one: started, stopped, defined, a member came or "

@@ -39,6 +39,15 @@ CORRAL_CLI_VERB (set);
 CORRAL_CLI_VERB (title);
 CORRAL_CLI_VERB (desc);
 
+/* corral-cli-plan.c */
+CORRAL_CLI_VERB (plan);
+CORRAL_CLI_VERB (apply);
+CORRAL_CLI_VERB (explain);
+CORRAL_CLI_VERB (drift);
+
+/* corral-cli-capacity.c */
+CORRAL_CLI_VERB (capacity);
+
 /* corral-cli-events.c */
 CORRAL_CLI_VERB (events);
 

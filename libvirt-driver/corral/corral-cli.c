@@ -131,8 +131,9 @@ corral_cli_run (CorralCli *cli, char **words)
 {
     g_autoptr (GError) error = NULL;
 
+    cli->result = CORRAL_CLI_OK;
     if (run_command (cli, words, &error))
-        return CORRAL_CLI_OK;
+        return cli->result;
     corral_cli_print_error (error);
     return g_error_matches (error, CORRAL_ERROR, CORRAL_ERROR_INVALID) ? CORRAL_CLI_USAGE
                                                                        : CORRAL_CLI_FAILED;

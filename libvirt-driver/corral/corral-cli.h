@@ -25,18 +25,12 @@ typedef struct _CorralCliArgs CorralCliArgs;
 typedef struct {
     char *uri; /* (nullable): NULL stands for the environment's, or the default */
     gboolean readonly;
-    gboolean quit;    /* the shell should end */
-    virConnect *conn; /* (nullable): opened when the first verb needs it */
+    gboolean quit;        /* the shell should end */
+    CorralCliExit result; /* of a verb that did what it was asked to */
+    virConnect *conn;     /* (nullable): opened when the first verb needs it */
 } CorralCli;
 
 /* --- the table of commands --- */
-
-typedef struct {
-    const char *name;        /* "all" for --all */
-    char letter;             /* 'a' for -a; 0: none */
-    const char *placeholder; /* (nullable): the name of its value in help; NULL: a flag */
-    const char *help;
-} CorralCliOption;
 
 /* What completion offers for an operand or an option's value. */
 typedef enum {
@@ -47,6 +41,15 @@ typedef enum {
     CORRAL_CLI_COMPLETE_FILE,
     CORRAL_CLI_COMPLETE_COMMAND,
 } CorralCliComplete;
+
+typedef struct {
+    const char *name;        /* "all" for --all */
+    char letter;             /* 'a' for -a; 0: none */
+    const char *placeholder; /* (nullable): the name of its value in help; NULL: a flag */
+    const char *help;
+    const char *values; /* (nullable): the only ones that it takes, a space between them */
+    CorralCliComplete complete;
+} CorralCliOption;
 
 typedef enum {
     CORRAL_CLI_REQUIRED,
@@ -157,5 +160,9 @@ CorralCliExit corral_cli_shell (CorralCli *cli);
 gboolean corral_cli_print (const char *text, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean corral_cli_say (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3)
     G_GNUC_WARN_UNUSED_RESULT;
+/* An XML document from @file, "-" for the input: at most 1 MiB of text. (corral-cli-life.c) */
+gboolean corral_cli_read_document (const char *file, char **ret_text, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* "error: ..." on stderr, as virsh has it. */
 void corral_cli_print_error (const GError *error);
