@@ -443,7 +443,17 @@ whole_cores (const Compute *compute, const CorralCpuset *cpus)
     return found;
 }
 
-/* The three questions for one place. @guesses: pCPUs that may be got there. */
+/* A container's own pCPUs have room for more than its VMs, and it may get the others. */
+static guint
+guess_shared (const CorralCapacityRow *row, const CorralProbeCase *what, guint n_candidates)
+{
+    guint own = what->new_child ? 0 : row->shared, taken = what->new_child ? 0 : row->vcpus;
+    guint64 room = (guint64) (own + n_candidates) * what->wish.overcommit / 1000;
+
+    return (guint) (room - MIN (taken, room));
+}
+
+/* The three questions for one place. @candidates: pCPUs that may be got there. */
 static gboolean
 ask_largest (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, CorralProbeCase *what,
              const CorralCpuset *candidates, GError **error)
@@ -467,7 +477,7 @@ ask_largest (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, Corra
     }
     if (mode == CORRAL_MODE_NONE || mode == CORRAL_MODE_SHARED) {
         what->wish.mode = CORRAL_MODE_SHARED;
-        if (!corral_probe_largest (probe, what, n_candidates * what->wish.overcommit / 1000, &found,
+        if (!corral_probe_largest (probe, what, guess_shared (row, what, n_candidates), &found,
                                    error))
             return FALSE;
         row->largest_shared = MAX (row->largest_shared, (int) found);

@@ -31,7 +31,8 @@ gboolean corral_probe_fits (CorralProbe *probe, const CorralProbeCase *what, gui
                             guint n_vcpus, gboolean *ret_fits, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* The most vCPUs that one VM may have, from 0 to CORRAL_VCPUS_MAX. @guess: where to begin. */
+/* The most vCPUs that one VM may have, from 0 to CORRAL_CAPACITY_VCPUS_MAX. @guess: where to begin.
+ */
 gboolean corral_probe_largest (CorralProbe *probe, const CorralProbeCase *what, guint guess,
                                guint *ret_vcpus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -167,7 +167,7 @@ corral_probe_largest (CorralProbe *probe, const CorralProbeCase *what, guint gue
 {
     Search search = { probe, what, 0 };
 
-    return search_largest (&search, guess, CORRAL_VCPUS_MAX, ret_vcpus, error);
+    return search_largest (&search, guess, CORRAL_CAPACITY_VCPUS_MAX, ret_vcpus, error);
 }
 
 gboolean

@@ -57,7 +57,8 @@ const char *corral_capacity_mode_name (CorralPlacementMode mode);
  * container's row the VM is in that container; one without a mode gets a new child for it. In the
  * host's and a node's row it is in a new container at the top, with nothing but a mode and these
  * pCPUs, or in one of the containers that may have pCPUs nowhere else: whatever takes more. A new
- * container shares at one vCPU a pCPU. The VM may span nodes. No more than CORRAL_VCPUS_MAX.
+ * container shares at one vCPU a pCPU. The VM may span nodes. No more than
+ * CORRAL_CAPACITY_VCPUS_MAX.
  *
  * What is stranded is measured with VMs of the usual shape: as many dedicated vCPUs as the host's
  * dedicated VMs have in the median, in whole cores of one NUMA node. As many as go into the free
@@ -98,7 +99,9 @@ typedef struct {
     guint n_pcpus;
 } CorralCapacity;
 
-/* Most rows and pCPUs of a capacity, also of one that is read. */
+/* KVM takes no VM with more vCPUs, so none larger is asked for. */
+#define CORRAL_CAPACITY_VCPUS_MAX 4096
+/* Most rows of a capacity that is read. */
 #define CORRAL_CAPACITY_ROWS_MAX 16384
 
 /**
