@@ -167,9 +167,9 @@ const CorralCliCommand corral_cli_commands[] = {
 
     { "plan", "Plans", "show what the policy would change",
       "Plans for the whole host as it is now, and shows how that differs from what the kernel has: "
-      "\"+\" is new, \"~\" changes, \"!\" is refused, with the rule that each pCPU or node fell to. "
-      "Nothing is changed. With FILE (\"-\" is the input), as it would be if that container were "
-      "defined.\n\n"
+      "\"+\" is new, \"~\" changes, \"!\" is refused, with the rule that each pCPU or node fell "
+      "to. Nothing is changed. With FILE (\"-\" is the input), as it would be if that container "
+      "were defined.\n\n"
       "Ends with 3 when a wish cannot be met, otherwise with 0, whether there is something to do "
       "or not.",
       FORMATS, NULL, OPERANDS ({ "FILE", CORRAL_CLI_OPTIONAL, CORRAL_CLI_COMPLETE_FILE }),
