@@ -38,6 +38,8 @@ SUITES = {
     'container': [
         unit('container/container-conformance', '-p', '/container/kernel'),
         unit('container/container-fault', '-p', '/container-fault/kernel'),
+        unit('container/container-helpers', '-p', '/helpers/kernel'),
+        unit('container/container-partition'),
         unit('container/container-watch', '-p', '/container-watch/kernel'),
     ],
     'agent': [

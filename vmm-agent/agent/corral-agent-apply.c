@@ -19,6 +19,21 @@ values_copy (CorralAgentValues *to, const CorralAgentValues *from)
     *to = copy;
 }
 
+static gboolean
+read_partition (CorralAgent *agent, const char *path, CorralAgentValues *values, GError **error)
+{
+    CorralContainerPartition partition;
+    g_autofree char *fault = NULL;
+
+    if (!corral_container_get_partition (agent->core, path, &partition, &fault, error))
+        return FALSE;
+    values->exclusive = partition == CORRAL_PARTITION_ROOT       ? CORRAL_EXCLUSIVE_ROOT
+                        : partition == CORRAL_PARTITION_ISOLATED ? CORRAL_EXCLUSIVE_ISOLATED
+                                                                 : CORRAL_EXCLUSIVE_NONE;
+    values->invalid = fault != NULL;
+    return TRUE;
+}
+
 gboolean
 corral_agent_read_values (CorralAgent *agent, const char *path, CorralAgentValues *ret_values,
                           GError **error)
@@ -30,6 +45,10 @@ corral_agent_read_values (CorralAgent *agent, const char *path, CorralAgentValue
         return FALSE;
     if ((corral_container_core_features (agent->core) & CORRAL_FEATURE_CAP) != 0 &&
         !corral_container_get_cap (agent->core, path, &cap, error)) {
+        corral_agent_values_clear (&values);
+        return FALSE;
+    }
+    if (!read_partition (agent, path, &values, error)) {
         corral_agent_values_clear (&values);
         return FALSE;
     }
@@ -172,6 +191,74 @@ narrow (Apply *apply, guint index, GError **error)
     return ok;
 }
 
+/* --- partitions --- */
+
+gboolean
+corral_agent_set_exclusive (CorralAgent *agent, const char *path,
+                            CorralPlacementExclusive exclusive, GError **error)
+{
+    static const CorralContainerPartition partitions[] = {
+        CORRAL_PARTITION_MEMBER,
+        CORRAL_PARTITION_ROOT,
+        CORRAL_PARTITION_ISOLATED,
+    };
+
+    return corral_container_set_partition (agent->core, path, partitions[exclusive], error);
+}
+
+/* While pCPUs change hands nobody has them for himself: those that are due, and those beneath them,
+ * whose pCPUs a valid partition takes away from its parent. */
+static gboolean
+is_in_the_way (const Apply *apply, const gboolean *due, guint index)
+{
+    const char *path = input_of (apply, index)->path;
+
+    for (guint i = 0; i < apply->snapshot->input.n_containers; i++)
+        if (due[i] && corral_agent_path_is_within (path, input_of (apply, i)->path))
+            return TRUE;
+    return FALSE;
+}
+
+static gboolean
+share_again (Apply *apply, const gboolean *due, GError **error)
+{
+    for (guint i = 0; i < apply->snapshot->input.n_containers; i++) {
+        const CorralAgentEntry *entry = g_ptr_array_index (apply->snapshot->entries, i);
+        CorralContainerPartition now;
+
+        if (entry == NULL || !corral_agent_entry_is_active (entry) ||
+            !is_in_the_way (apply, due, i))
+            continue;
+        if (!corral_container_get_partition (apply->agent->core, input_of (apply, i)->path, &now,
+                                             NULL, error) ||
+            (now != CORRAL_PARTITION_MEMBER &&
+             !corral_container_set_partition (apply->agent->core, input_of (apply, i)->path,
+                                              CORRAL_PARTITION_MEMBER, error)))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Where the kernel says no to a partition, the plan still holds among Corral's containers; the look
+ * for drift tells of it. */
+static void
+make_exclusive (Apply *apply, const gboolean *due)
+{
+    for (guint i = 0; i < apply->snapshot->input.n_containers; i++) {
+        guint at = corral_agent_targets_ordered (apply->targets, i);
+        const CorralAgentValues *target = corral_agent_targets_container (apply->targets, at);
+        GError *problem = NULL;
+
+        if (target->cpus == NULL || target->exclusive == CORRAL_EXCLUSIVE_NONE ||
+            !is_in_the_way (apply, due, at) ||
+            corral_agent_set_exclusive (apply->agent, input_of (apply, at)->path, target->exclusive,
+                                        &problem))
+            continue;
+        corral_agent_problem (apply->agent, problem,
+                              "a container does not have its pCPUs to itself");
+    }
+}
+
 /* --- threads --- */
 
 static gboolean
@@ -284,6 +371,8 @@ run (Apply *apply, GError **error)
 
     for (guint i = 0; i < n; i++)
         due[i] = is_due (apply, i);
+    if (!share_again (apply, due, error))
+        return FALSE;
     for (guint i = 0; i < n; i++)
         if (due[corral_agent_targets_ordered (apply->targets, i)] &&
             !widen (apply, corral_agent_targets_ordered (apply->targets, i), error))
@@ -295,6 +384,7 @@ run (Apply *apply, GError **error)
         if (due[corral_agent_targets_ordered (apply->targets, i)] &&
             !narrow (apply, corral_agent_targets_ordered (apply->targets, i), error))
             return FALSE;
+    make_exclusive (apply, due);
     return TRUE;
 }
 

@@ -103,17 +103,72 @@ look_at_vms (const Look *look)
     }
 }
 
+/* What partitions beneath the container have of its planned pCPUs. */
+static CorralCpuset *
+partitions_below (const Look *look)
+{
+    CorralCpuset *below = hwloc_bitmap_alloc ();
+    GHashTableIter iter;
+    CorralAgentEntry *entry;
+
+    g_hash_table_iter_init (&iter, look->agent->entries);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &entry))
+        if (entry != look->entry && corral_agent_entry_is_active (entry) &&
+            entry->applied.cpus != NULL && entry->applied.exclusive != CORRAL_EXCLUSIVE_NONE &&
+            corral_agent_path_is_within (entry->stored->partition, look->entry->stored->partition))
+            hwloc_bitmap_or (below, below, entry->applied.cpus);
+    hwloc_bitmap_and (below, below, look->entry->applied.cpus);
+    return below;
+}
+
+static const char *
+exclusive_name (CorralPlacementExclusive exclusive)
+{
+    static const char *const names[] = { "none", "root", "isolated" };
+
+    return names[exclusive];
+}
+
+/* @now: it is another kind, or one by name only; then the kernel says why. */
+static void
+found_exclusive (const Look *look, const CorralAgentValues *now)
+{
+    CorralContainerPartition ignored;
+    g_autofree char *fault = NULL, *text = NULL;
+    CorralAgentDriftFound found = { CORRAL_DRIFT_EXCLUSIVE,
+                                    look->entry,
+                                    NULL,
+                                    NULL,
+                                    exclusive_name (look->entry->applied.exclusive),
+                                    NULL };
+
+    if (!corral_container_get_partition (look->agent->core, look->entry->stored->partition,
+                                         &ignored, &fault, NULL))
+        return;
+    text = fault != NULL
+               ? g_strdup_printf ("%s invalid (%s)", exclusive_name (now->exclusive), fault)
+               : g_strdup (exclusive_name (now->exclusive));
+    found.found = text;
+    corral_agent_drift_found (look->drift, &found);
+}
+
 static void
 look_at_container (const Look *look)
 {
     const CorralAgentValues *planned = &look->entry->applied;
     g_autoptr (CorralCpuset) expected = as_online (look, planned->cpus);
+    g_autoptr (CorralCpuset) below = partitions_below (look);
     CorralAgentValues now = { NULL };
 
     if (!hwloc_bitmap_isincluded (planned->cpus, look->online))
         found_sets (look, CORRAL_DRIFT_OFFLINE, NULL, NULL, planned->cpus, expected);
     if (!corral_agent_read_values (look->agent, look->entry->stored->partition, &now, NULL))
         return;
+    if (now.exclusive != planned->exclusive || now.invalid)
+        found_exclusive (look, &now);
+    /* A partition beneath it has taken its pCPUs away, as it should. */
+    hwloc_bitmap_or (now.cpus, now.cpus, below);
+    hwloc_bitmap_and (now.cpus, now.cpus, look->online);
     if (!hwloc_bitmap_iszero (expected) && !hwloc_bitmap_isequal (now.cpus, expected))
         found_sets (look, CORRAL_DRIFT_CPUS, NULL, NULL, planned->cpus, now.cpus);
     if (planned->mems != NULL && !hwloc_bitmap_isequal (now.mems, planned->mems))
@@ -191,6 +246,22 @@ repair_cpus (CorralAgent *agent, const CorralAgentDriftFound *found, GError **er
     return TRUE;
 }
 
+static gboolean
+repair_exclusive (CorralAgent *agent, const CorralAgentDriftFound *found, GError **error)
+{
+    const char *path = found->entry->stored->partition;
+    CorralContainerPartition now;
+    g_autofree char *fault = NULL;
+
+    if (!corral_agent_set_exclusive (agent, path, CORRAL_EXCLUSIVE_NONE, error) ||
+        !corral_agent_set_exclusive (agent, path, found->entry->applied.exclusive, error) ||
+        !corral_container_get_partition (agent->core, path, &now, &fault, error))
+        return FALSE;
+    if (fault != NULL)
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_PARTIAL, "the kernel says: %s", fault);
+    return fault == NULL;
+}
+
 gboolean
 corral_agent_drift_repair (CorralAgent *agent, const CorralAgentDriftFound *found, GError **error)
 {
@@ -207,6 +278,7 @@ corral_agent_drift_repair (CorralAgent *agent, const CorralAgentDriftFound *foun
     case CORRAL_DRIFT_AFFINITY:
         return repair_affinity (agent, found, error);
     case CORRAL_DRIFT_EXCLUSIVE:
+        return repair_exclusive (agent, found, error);
     case CORRAL_DRIFT_OFFLINE:
         break;
     }

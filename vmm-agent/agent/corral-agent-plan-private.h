@@ -97,6 +97,8 @@ const CorralDefinition *corral_agent_inactive_at (CorralAgent *agent, const char
 
 /* --- corral-agent-targets.c --- */
 
+gboolean corral_agent_has_partitions (CorralAgent *agent);
+
 typedef struct _CorralAgentTargets CorralAgentTargets;
 /* @snapshot and @plan must outlive it. */
 CorralAgentTargets *corral_agent_targets_new (CorralAgent *agent,
@@ -125,6 +127,11 @@ gboolean corral_agent_read_values (CorralAgent *agent, const char *path,
  */
 gboolean corral_agent_apply_plan (CorralAgent *agent, const CorralAgentSnapshot *snapshot,
                                   const CorralPlan *plan, gboolean everything, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* What the container is to the kernel's cpuset controller; only cgroup v2 knows more than one. */
+gboolean corral_agent_set_exclusive (CorralAgent *agent, const char *path,
+                                     CorralPlacementExclusive exclusive, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
 /* Plans and applies. What is refused is told once as a "problem", and is no error. */

@@ -78,7 +78,9 @@ add_helpers (const CorralAgentTargets *targets, const char *path, const CorralCp
         CorralAgentValues *target = &g_array_index (targets->values, CorralAgentValues, i);
         g_autoptr (CorralCpuset) limit = NULL, more = NULL;
 
-        if (target->cpus == NULL || hwloc_bitmap_isincluded (cpus, target->cpus) ||
+        /* A partition has its pCPUs for itself, so none that others need are among them. */
+        if (target->cpus == NULL || target->exclusive != CORRAL_EXCLUSIVE_NONE ||
+            hwloc_bitmap_isincluded (cpus, target->cpus) ||
             !corral_agent_path_is_within (path, input_of (targets, i)->path))
             continue;
         more = hwloc_bitmap_dup (cpus);
@@ -87,6 +89,12 @@ add_helpers (const CorralAgentTargets *targets, const char *path, const CorralCp
             hwloc_bitmap_and (more, more, limit);
         hwloc_bitmap_or (target->cpus, target->cpus, more);
     }
+}
+
+gboolean
+corral_agent_has_partitions (CorralAgent *agent)
+{
+    return (corral_container_core_features (agent->core) & CORRAL_FEATURE_PARTITION) != 0;
 }
 
 static void
@@ -102,7 +110,8 @@ set_target (const CorralAgentTargets *targets, guint index, CorralAgentValues *t
         target->mems = hwloc_bitmap_dup (definition->mems);
     else if (!hwloc_bitmap_iszero (planned->mems))
         target->mems = hwloc_bitmap_dup (planned->mems);
-    target->exclusive = planned->exclusive;
+    target->exclusive =
+        corral_agent_has_partitions (targets->agent) ? planned->exclusive : CORRAL_EXCLUSIVE_NONE;
     target->quota_usec = input_of (targets, index)->wish.share_percent > 0
                              ? planned->quota_usec
                              : CORRAL_AGENT_QUOTA_KEEP;
@@ -156,6 +165,23 @@ target_of (const CorralAgentTargets *targets, const char *path)
     return NULL;
 }
 
+/* Those of @cpus that no vCPU in @path has alone, or all of them if there are none. */
+static void
+spare_cpus (const CorralAgentTargets *targets, const char *path, const CorralCpuset *cpus,
+            CorralCpuset *ret_spare)
+{
+    hwloc_bitmap_copy (ret_spare, cpus);
+    for (guint i = 0; i < targets->plan->n_vms; i++) {
+        const CorralPlannedVm *vm = &targets->plan->vms[i];
+
+        for (guint j = 0; vm->planned && !vm->refused && j < vm->n_vcpus; j++)
+            if (g_str_equal (vm->path, path) && hwloc_bitmap_weight (vm->vcpus[j]) == 1)
+                hwloc_bitmap_andnot (ret_spare, ret_spare, vm->vcpus[j]);
+    }
+    if (hwloc_bitmap_iszero (ret_spare))
+        hwloc_bitmap_copy (ret_spare, cpus);
+}
+
 /* The helpers' pCPUs as far as their container can have them, else the container's. */
 static void
 find_helpers (CorralAgentTargets *targets)
@@ -170,7 +196,7 @@ find_helpers (CorralAgentTargets *targets)
             helpers = hwloc_bitmap_alloc ();
             hwloc_bitmap_and (helpers, vm->helpers, target->cpus);
             if (hwloc_bitmap_iszero (helpers))
-                hwloc_bitmap_copy (helpers, target->cpus);
+                spare_cpus (targets, vm->path, target->cpus, helpers);
         }
         g_ptr_array_add (targets->helpers, helpers);
     }

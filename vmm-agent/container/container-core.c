@@ -122,6 +122,8 @@ look_at_features (CorralContainerCore *core)
 {
     if (core->cpuset != NULL)
         core->features |= CORRAL_FEATURE_CPUSET;
+    if (core->cpuset != NULL && core->cpuset->version == 2)
+        core->features |= CORRAL_FEATURE_PARTITION;
     if (core->cpu != NULL) {
         core->features |= CORRAL_FEATURE_WEIGHT;
         if (has_cap (core))

@@ -51,6 +51,7 @@ typedef enum {
     CORRAL_FEATURE_USAGE_PERCPU = 1 << 4,    /* only v1's cpuacct has it */
     CORRAL_FEATURE_THREAD_ANYWHERE = 1 << 5, /* a vCPU may sit in an unrelated container: v1 */
     CORRAL_FEATURE_KVM = 1 << 6,             /* the kernel's kvm subsystem is there */
+    CORRAL_FEATURE_PARTITION = 1 << 7,       /* a container may be a cpuset partition: v2 */
 } CorralFeature;
 guint corral_container_core_features (CorralContainerCore *core);
 

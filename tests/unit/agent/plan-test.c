@@ -538,6 +538,51 @@ test_drift_fighter (PlanFixture *f, gconstpointer data)
     }
 }
 
+static CorralContainerPartition
+partition_of (PlanFixture *f, const char *path)
+{
+    CorralContainerPartition partition;
+    g_autoptr (GError) error = NULL;
+
+    g_assert_true (corral_container_get_partition (f->core, path, &partition, NULL, &error));
+    g_assert_no_error (error);
+    return partition;
+}
+
+/* pCPUs of its own by the kernel's word, where it has one; the helpers then stay among them. */
+static void
+test_exclusive (PlanFixture *f, gconstpointer data)
+{
+    gboolean v2 = GPOINTER_TO_INT (data) == FAKE_V2;
+    CorralContainerPartition wanted = v2 ? CORRAL_PARTITION_ROOT : CORRAL_PARTITION_MEMBER;
+    g_autoptr (GError) error = NULL;
+    pid_t first;
+
+    plan_fixture_define (f, "db", "mode='dedicated' exclusive='root' drift='repair'", "");
+    plan_fixture_start (f, "db");
+    first = plan_fixture_vm (f, "db1", 2);
+    plan_fixture_vm (f, "db2", 2);
+    g_assert_cmpint (partition_of (f, "/db"), ==, wanted);
+    pcpu_of (f, first + 1);
+    {
+        g_autofree char *cpus = plan_fixture_cpus (f, "/db");
+        g_autofree char *helpers = plan_fixture_affinity (f, first);
+
+        g_assert_true (g_str_has_prefix (cpus, "0-") != v2);
+        g_assert_true (g_str_equal (helpers, "0-1") != v2);
+    }
+    g_assert_cmpstr (f->drift->str, ==, "");
+    if (!v2)
+        return;
+    /* Somebody makes it share them. */
+    g_assert_true (corral_container_set_partition (f->core, "/db", CORRAL_PARTITION_MEMBER,
+                                                   &error));
+    g_assert_no_error (error);
+    fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
+    g_assert_nonnull (strstr (f->drift->str, "has exclusive \"none\", its plan is \"root\""));
+    g_assert_cmpint (partition_of (f, "/db"), ==, CORRAL_PARTITION_ROOT);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -557,6 +602,7 @@ main (int argc, char **argv)
     plan_fixture_add ("/plan/claim-refused", test_claim_refused);
     plan_fixture_add ("/plan/leave", test_leave);
     plan_fixture_add ("/plan/documents", test_documents);
+    plan_fixture_add ("/plan/exclusive", test_exclusive);
     plan_fixture_add ("/plan/drift/reported", test_drift_reported);
     plan_fixture_add ("/plan/drift/repaired", test_drift_repaired);
     plan_fixture_add ("/plan/drift/fighter", test_drift_fighter);

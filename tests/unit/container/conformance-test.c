@@ -334,7 +334,7 @@ test_core (gconstpointer kind)
     if (host->kind == HOST_FAKE_V2)
         g_assert_cmpuint (corral_container_core_features (host->core), ==,
                           CORRAL_FEATURE_CPUSET | CORRAL_FEATURE_WEIGHT | CORRAL_FEATURE_CAP |
-                              CORRAL_FEATURE_BURST);
+                              CORRAL_FEATURE_BURST | CORRAL_FEATURE_PARTITION);
     if (host->kind == HOST_FAKE_V1 || host->kind == HOST_FAKE_HYBRID)
         g_assert_cmpuint (corral_container_core_features (host->core), ==,
                           CORRAL_FEATURE_CPUSET | CORRAL_FEATURE_WEIGHT | CORRAL_FEATURE_CAP |

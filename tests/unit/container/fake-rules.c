@@ -262,6 +262,12 @@ do_write (FakeKernel *k, Tree *tree, const char *path, const char *raw)
         return move (k, tree, dir, text, TRUE);
     if (g_str_equal (file, "tasks") || g_str_equal (file, "cgroup.threads"))
         return move (k, tree, dir, text, FALSE);
+    if (g_str_equal (file, "cpuset.cpus.partition")) {
+        if (!fake_word_in ("member root isolated", " ", text))
+            return EINVAL;
+        fake_put (tree, dir, file, text);
+        return 0;
+    }
     if (g_str_has_prefix (file, "cpuset."))
         return write_cpuset (k, tree, dir, file, text);
     if (g_str_has_prefix (file, "cpu.cfs") || g_str_has_prefix (file, "cpu.max"))

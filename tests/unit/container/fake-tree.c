@@ -38,6 +38,7 @@ static const struct {
     { "cpuset", 2, "cpuset.mems", "" },
     { "cpuset", 2, "cpuset.cpus.effective", "" },
     { "cpuset", 2, "cpuset.mems.effective", "" },
+    { "cpuset", 2, "cpuset.cpus.partition", "member" },
 };
 
 char *
