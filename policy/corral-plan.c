@@ -140,12 +140,12 @@ is_refused_alike (const PlanState *state, guint index)
 }
 
 static void
-write_vm (const PlanState *state, CorralPlan *plan, guint index)
+write_vm (PlanState *state, CorralPlan *plan, guint index)
 {
     const CorralPlanVm *input = &state->input->vms[index];
     const PlanVm *vm = &state->vms[index];
     CorralPlannedVm *planned = &plan->vms[index];
-    const CorralPlannedContainer *container =
+    CorralPlannedContainer *container =
         vm->container >= 0 ? &plan->containers[vm->container] : NULL;
     const CorralPlacementMode mode =
         vm->container >= 0 ? plan_wish_of (state, vm->container)->mode : CORRAL_MODE_NONE;
@@ -168,10 +168,10 @@ write_vm (const PlanState *state, CorralPlan *plan, guint index)
     wish = plan_wish_of_vm (state, index);
     planned->vcpus = g_new0 (CorralCpuset *, input->n_vcpus);
     planned->mems = hwloc_bitmap_alloc ();
+    planned->floats = vm->cpus == NULL;
     for (guint i = 0; i < input->n_vcpus; i++) {
-        planned->vcpus[i] =
-            vm->cpus != NULL ? hwloc_bitmap_alloc () : hwloc_bitmap_dup (container->own);
-        if (vm->cpus == NULL)
+        planned->vcpus[i] = planned->floats ? container->own : hwloc_bitmap_alloc ();
+        if (planned->floats)
             continue;
         hwloc_bitmap_set (planned->vcpus[i], state->topology->cpus[vm->cpus[i]].number);
         hwloc_bitmap_set (planned->mems,
@@ -319,7 +319,7 @@ corral_plan_free (CorralPlan *plan)
     for (guint v = 0; v < plan->n_vms; v++) {
         CorralPlannedVm *vm = &plan->vms[v];
 
-        for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL; i++)
+        for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL && !vm->floats; i++)
             hwloc_bitmap_free (vm->vcpus[i]);
         g_free (vm->vcpus);
         g_free (vm->name);

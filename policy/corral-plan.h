@@ -94,6 +94,7 @@ typedef struct {
     gboolean planned; /* its container has a mode; if not, nothing below is set */
     guint n_vcpus;
     CorralCpuset **vcpus;      /* n_vcpus sets; one pCPU each when dedicated */
+    gboolean floats;           /* not dedicated: each of @vcpus is its container's @own itself */
     CorralCpuset *helpers;     /* emulator and I/O threads */
     CorralCpuset *mems;        /* NUMA nodes by the kernel's numbers */
     gint64 helpers_quota_usec; /* per 100,000 us, of their own; -1: none */

@@ -2,10 +2,11 @@
 /* The order in which VMs that are to start get their places.
  *
  * The input's own order is tried first, and is it when all of them fit. Otherwise some are left out
- * whatever is done, and which ones is a question of the order: the largest first is tried, and then
- * each one that was left out is put in front of the others, as long as that leaves fewer vCPUs out.
- * How many orders are tried depends on the size of the machine only, so that the same input gives
- * the same plan, and a large one is made in time.
+ * whatever is done, and which ones is a question of the order: the largest first is tried, and
+ * those first that take fewest pCPUs for each vCPU. Then each one that was left out is put in front
+ * of the others, alone and with one that has a place put last, as long as that leaves fewer vCPUs
+ * out. How many orders are tried depends on the size of the machine only, so that the same input
+ * gives the same plan, and a large one is made in time.
  */
 #include "policy/plan-private.h"
 
@@ -13,7 +14,7 @@
 
 /* VMs times pCPUs for which one order is tried. */
 #define WORK_MAX 2000000
-#define TRIES_MAX 64
+#define TRIES_MAX 512
 
 /* Smaller is better, from the top. */
 typedef struct {
@@ -86,13 +87,110 @@ compare_sizes (gconstpointer a, gconstpointer b, gpointer data)
     return (x > y) - (x < y);
 }
 
-/* Those of order with the VM at @place in front. */
-static void
-put_first (const guint *order, guint place, guint n, guint *ret)
+/* pCPUs that nobody else can have once the VM is placed. */
+static guint
+footprint (const CorralPlanInput *input, const PlanState *state, guint vm)
 {
-    ret[0] = order[place];
-    memcpy (ret + 1, order, place * sizeof *order);
-    memcpy (ret + 1 + place, order + place + 1, (n - place - 1) * sizeof *order);
+    const guint k = input->vms[vm].n_vcpus;
+    const guint threads = MAX (input->topology->n_cpus / MAX (input->topology->n_cores, 1), 1);
+
+    if (state->vms[vm].container < 0)
+        return k;
+    switch (plan_wish_of_vm (state, vm).smt) {
+    case CORRAL_SMT_ISOLATE:
+        return k * threads;
+    case CORRAL_SMT_REQUIRE:
+        return (k + threads - 1) / threads * threads;
+    case CORRAL_SMT_PREFER:
+    case CORRAL_SMT_AVOID:
+    default:
+        return k;
+    }
+}
+
+/* Those that leave fewer pCPUs idle first, of these the largest. */
+static int
+compare_footprints (gconstpointer a, gconstpointer b, gpointer data)
+{
+    const Search *search = data;
+    const guint x = *(const guint *) a, y = *(const guint *) b;
+    const guint64 p =
+        (guint64) footprint (search->input, search->best, x) * search->input->vms[y].n_vcpus;
+    const guint64 q =
+        (guint64) footprint (search->input, search->best, y) * search->input->vms[x].n_vcpus;
+
+    if (p != q)
+        return p < q ? -1 : 1;
+    return compare_sizes (a, b, (gpointer) search->input);
+}
+
+/* Those of @order with the VM at @first in front, and the one at @last, if not negative, at the
+ * end. */
+static void
+rearrange (const guint *order, guint n, guint first, int last, guint *ret)
+{
+    guint next = 0;
+
+    ret[next++] = order[first];
+    for (guint i = 0; i < n; i++)
+        if (i != first && (int) i != last)
+            ret[next++] = order[i];
+    if (last >= 0)
+        ret[next++] = order[last];
+}
+
+/* Whether one would have a place where the other has. */
+static gboolean
+are_alike (const Search *search, guint a, guint b)
+{
+    const PlanState *state = search->best;
+    CorralPlacement x, y;
+
+    if (state->vms[a].container != state->vms[b].container || state->vms[a].container < 0 ||
+        search->input->vms[a].n_vcpus != search->input->vms[b].n_vcpus)
+        return FALSE;
+    x = plan_wish_of_vm (state, a);
+    y = plan_wish_of_vm (state, b);
+    return x.smt == y.smt && x.numa == y.numa;
+}
+
+/* To put the VM at @place first is no use if one like it, before it in the order, was refused. */
+static gboolean
+was_tried (const Search *search, guint place)
+{
+    for (guint i = 0; i < place; i++)
+        if (search->best->vms[search->order[i]].refused &&
+            !search->input->vms[search->order[i]].running &&
+            are_alike (search, search->order[i], search->order[place]))
+            return TRUE;
+    return FALSE;
+}
+
+/* One step to a better order; %FALSE: there is none so near. */
+static gboolean
+step (Search *search, guint *order)
+{
+    const guint n = search->input->n_vms;
+
+    for (int last = -1; last < (int) n; last++) {
+        if (last >= 0 && (search->input->vms[search->order[last]].running ||
+                          !search->best->vms[search->order[last]].placed))
+            continue;
+        for (guint first = 0; first < n; first++) {
+            const guint vm = search->order[first];
+
+            if (!search->best->vms[vm].refused || search->input->vms[vm].running ||
+                was_tried (search, first) ||
+                (last >= 0 && are_alike (search, vm, search->order[last])))
+                continue;
+            if (search->tries == 0)
+                return FALSE;
+            rearrange (search->order, n, first, last, order);
+            if (try_order (search, order))
+                return TRUE;
+        }
+    }
+    return FALSE;
 }
 
 static void
@@ -100,21 +198,16 @@ improve (Search *search)
 {
     const guint n = search->input->n_vms;
     g_autofree guint *order = g_new (guint, n);
-    guint place = 0;
 
     memcpy (order, search->order, n * sizeof *order);
     g_qsort_with_data (order, (int) n, sizeof *order, compare_sizes, (gpointer) search->input);
     try_order (search, order);
-    while (place < n && search->tries > 0 && search->judgement.vcpus > 0) {
-        const guint vm = search->order[place];
-
-        if (!search->best->vms[vm].refused || search->input->vms[vm].running) {
-            place++;
-            continue;
-        }
-        put_first (search->order, place, n, order);
-        place = try_order (search, order) ? 0 : place + 1;
+    if (search->tries > 0) {
+        g_qsort_with_data (order, (int) n, sizeof *order, compare_footprints, search);
+        try_order (search, order);
     }
+    while (search->judgement.vcpus > 0 && step (search, order))
+        ;
 }
 
 static guint

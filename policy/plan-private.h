@@ -48,6 +48,11 @@ typedef struct {
         guint k, smt, numa;
         guint64 changes;
     } full;
+    struct { /* why VMs like the last one that was asked about are not elsewhere */
+        int container;
+        guint k, smt, numa;
+        GPtrArray *reasons; /* own places among them */
+    } told;
 } PlanState;
 
 /* --- plan-state.c --- */
@@ -148,5 +153,5 @@ PlanState *plan_best (const CorralPlanInput *input, GError **error);
 /* --- plan-reasons.c --- */
 
 /* Of CorralPlanReason. */
-GPtrArray *plan_reasons_of_vm (const PlanState *state, guint vm);
+GPtrArray *plan_reasons_of_vm (PlanState *state, guint vm);
 GPtrArray *plan_reasons_of_container (const PlanState *state, guint container);

@@ -74,9 +74,9 @@ cause_of_owned (const Question *question, guint cpu)
 
     if (slot->pad)
         return (Cause){ CORRAL_RULE_RESERVED, -1, slot->container };
-    if (slot->idle)
-        return (Cause){ CORRAL_RULE_SIBLING, slot->vm, slot->container };
-    return (Cause){ CORRAL_RULE_OWNED, slot->vm, slot->container };
+    /* Who was refused is told whose each pCPU is; who has a place, only which container's. */
+    return (Cause){ slot->idle ? CORRAL_RULE_SIBLING : CORRAL_RULE_OWNED,
+                    question->refused ? slot->vm : -1, slot->container };
 }
 
 static Cause
@@ -147,8 +147,7 @@ is_its_own (const Question *question, guint cpu)
 {
     const PlanSlot *slot = &question->state->slots[cpu];
 
-    return slot->container == question->container &&
-           (question->vm < 0 ? TRUE : slot->vm == question->vm);
+    return question->vm < 0 && slot->container == question->container;
 }
 
 static GPtrArray *
@@ -193,8 +192,52 @@ answer (Question *question)
     return reasons;
 }
 
+/* The reasons without the VM's own pCPUs. */
+static GPtrArray *
+without_own (const PlanState *state, GPtrArray *reasons, guint vm)
+{
+    GPtrArray *left = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_plan_reason_free);
+    g_autoptr (CorralCpuset) own = hwloc_bitmap_alloc ();
+
+    for (guint i = 0; i < state->n; i++)
+        if (state->slots[i].vm == (int) vm)
+            hwloc_bitmap_set (own, state->topology->cpus[i].number);
+    for (guint i = 0; i < reasons->len; i++) {
+        const CorralPlanReason *reason = g_ptr_array_index (reasons, i);
+        CorralPlanReason *copy;
+
+        if (hwloc_bitmap_isincluded (reason->cpus, own))
+            continue;
+        copy = g_new0 (CorralPlanReason, 1);
+        copy->rule = reason->rule;
+        copy->cpus = hwloc_bitmap_dup (reason->cpus);
+        hwloc_bitmap_andnot (copy->cpus, copy->cpus, own);
+        copy->nodes = hwloc_bitmap_dup (reason->nodes);
+        copy->detail = g_strdup (reason->detail);
+        g_ptr_array_add (left, copy);
+    }
+    return left;
+}
+
+/* VMs of one shape in one container have the same reasons, their own places aside. */
+static GPtrArray *
+answer_for_placed (PlanState *state, Question *question, guint vm)
+{
+    if (state->told.reasons == NULL || state->told.container != question->container ||
+        state->told.k != question->k || state->told.smt != question->wish.smt ||
+        state->told.numa != question->wish.numa) {
+        g_clear_pointer (&state->told.reasons, g_ptr_array_unref);
+        state->told.container = question->container;
+        state->told.k = question->k;
+        state->told.smt = question->wish.smt;
+        state->told.numa = question->wish.numa;
+        state->told.reasons = answer (question);
+    }
+    return without_own (state, state->told.reasons, vm);
+}
+
 GPtrArray *
-plan_reasons_of_vm (const PlanState *state, guint vm)
+plan_reasons_of_vm (PlanState *state, guint vm)
 {
     const PlanVm *planned = &state->vms[vm];
     Question question = { .state = state,
@@ -211,7 +254,7 @@ plan_reasons_of_vm (const PlanState *state, guint vm)
         reasons = answer (&question);
     } else if (planned->container >= 0 && !planned->refused && planned->cpus != NULL) {
         question.wish = plan_wish_of_vm (state, vm);
-        return answer (&question);
+        return answer_for_placed (state, &question, vm);
     } else {
         reasons = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_plan_reason_free);
     }

@@ -196,6 +196,7 @@ plan_state_free (PlanState *state)
         g_free (state->containers[c].domain);
     for (guint v = 0; v < state->input->n_vms; v++)
         g_free (state->vms[v].cpus);
+    g_clear_pointer (&state->told.reasons, g_ptr_array_unref);
     g_free (state->slots);
     g_free (state->housekeeping);
     g_free (state->fence);
