@@ -308,6 +308,37 @@ test_time (void)
     g_assert_cmpint (time_runs ("container that runs", partition, FALSE), <, 500 * 1000);
 }
 
+/* Without corrald nobody finds a place in a planned container, whether it runs or not. A container
+ * beneath it that is not planned, and one beside it, are none of this; nor does the end of a VM
+ * need corrald. */
+static void
+test_planned_without_corrald (void)
+{
+    g_autofree char *partition = g_strconcat (top, "/one", NULL);
+    g_autofree char *deeper = g_strconcat (top, "/one/more", NULL);
+    g_autofree char *beneath = g_strconcat (top, "/one/two", NULL);
+    g_autofree char *beside = g_strconcat (top, "/other", NULL);
+    g_autofree char *text = NULL, *again = NULL, *silent = NULL;
+    g_autoptr (GError) error = NULL;
+
+    fixture_set_up ();
+    fixture_define ("etc", "one", "/one", "<vcpu placement='auto'/>");
+    fixture_define ("etc", "two", "/one/two", "");
+    fixture_define ("etc", "other", "/other", "");
+    text = fixture_refuse (partition);
+    fixture_assert_holds (text, "planned by corrald");
+    fixture_assert_holds (text, "libvirt-sock");
+    g_assert_cmpint (fixture_state_of ("/one"), ==, CORRAL_CONTAINER_ABSENT);
+    g_assert_true (corral_container_create (core, deeper, NULL, NULL, &error));
+    g_assert_no_error (error);
+    again = fixture_refuse (deeper);
+    fixture_assert_holds (again, "planned by corrald");
+    fixture_admit (beneath);
+    fixture_admit (beside);
+    silent = fixture_finish (fixture_spawn ("release", "end", "in"), 0);
+    g_assert_cmpstr (silent, ==, "");
+}
+
 static void
 add_tests (void)
 {
@@ -317,6 +348,7 @@ add_tests (void)
     g_test_add_func ("/hooks/partial-is-made-whole", test_partial_is_made_whole);
     g_test_add_func ("/hooks/refuses-what-cannot-be-had", test_refuses_what_cannot_be_had);
     g_test_add_func ("/hooks/undefined", test_undefined);
+    g_test_add_func ("/hooks/planned-without-corrald", test_planned_without_corrald);
     g_test_add_func ("/hooks/at-once", test_at_once);
     g_test_add_func ("/hooks/lock", test_lock);
     g_test_add_func ("/hooks/time", test_time);
