@@ -19,8 +19,7 @@ static const struct {
     { HOST (""), HOST ("  <housekeeping cores='1' per='host'/>\n" DEFAULTS) "\n" },
     { "<?xml version='1.0'?><!-- c --><c:host xmlns:c='urn:corral:1'>"
       "<c:reserve cpuset=' 8-10,^9 '/></c:host>",
-      HOST (
-          "  <housekeeping cores='1' per='host'/>\n  <reserve cpuset='8,10'/>\n" DEFAULTS) "\n" },
+      HOST ("  <housekeeping cores='1' per='host'/>\n  <reserve cpuset='8,10'/>\n" DEFAULTS) "\n" },
     { HOST ("<placement drift='repair' overcommit='4' smt='isolate' numa='any' "
             "emulator='container' exclusive='root'/><housekeeping cpuset='0-1'/>"
             "<reserve cpuset='8191'/>"),
