@@ -34,34 +34,33 @@
 #define MEMORY 0x2000
 #define CODE 0x1000
 
+/* One mark, in the guest. */
+#define MARK(base, number) "    .byte 0x0f, 0x1f, 0x80; .long " XSTR (base + number) "\n"
+
 /* Not called: copied into the guest, and the same in 32-bit mode */
+/* clang-format off */
 __asm__(".pushsection .rodata\n"
         ".code32\n"
         "guest_code:\n"
-        "	mov %edi, %esi\n"
-        "1:	.byte 0x0f, 0x1f, 0x80; .long " XSTR (
-            MARKER_BEGIN_BASE +
-            MARK_CPUID) "\n"
-                        "	cpuid\n"
-                        "	.byte 0x0f, 0x1f, 0x80; .long " XSTR (
-                            MARKER_END_BASE +
-                            MARK_CPUID) "\n"
-                                        "	dec %esi\n"
-                                        "	jnz 1b\n"
-                                        "	mov %edi, %esi\n"
-                                        "2:	.byte 0x0f, 0x1f, 0x80; .long " XSTR (
-                                            MARKER_BEGIN_BASE +
-                                            MARK_OUT) "\n"
-                                                      "	out %al, $0x80\n"
-                                                      "	.byte 0x0f, 0x1f, 0x80; .long " XSTR (
-                                                          MARKER_END_BASE +
-                                                          MARK_OUT) "\n"
-                                                                    "	dec %esi\n"
-                                                                    "	jnz 2b\n"
-                                                                    "	hlt\n"
-                                                                    "guest_code_end:\n"
-                                                                    ".code64\n"
-                                                                    ".popsection\n");
+        "    mov %edi, %esi\n"
+        "1:\n"
+        MARK (MARKER_BEGIN_BASE, MARK_CPUID)
+        "    cpuid\n"
+        MARK (MARKER_END_BASE, MARK_CPUID)
+        "    dec %esi\n"
+        "    jnz 1b\n"
+        "    mov %edi, %esi\n"
+        "2:\n"
+        MARK (MARKER_BEGIN_BASE, MARK_OUT)
+        "    out %al, $0x80\n"
+        MARK (MARKER_END_BASE, MARK_OUT)
+        "    dec %esi\n"
+        "    jnz 2b\n"
+        "    hlt\n"
+        "guest_code_end:\n"
+        ".code64\n"
+        ".popsection\n");
+/* clang-format on */
 extern const unsigned char guest_code[], guest_code_end[];
 
 static void
