@@ -7,6 +7,7 @@ import argparse
 import os
 import platform
 import signal
+import subprocess
 import sys
 import time
 
@@ -57,7 +58,8 @@ class Demo:
     def start_daemons(self):
         self.step('a private libvirtd with Corral\'s hook, and corrald')
         self.libvirtd = PrivateLibvirtd(self.session)
-        self.corrald = Corrald(self.session, self.libvirtd)
+        # With so few pCPUs as two, none can be left to the host alone.
+        self.corrald = Corrald(self.session, self.libvirtd, host="<housekeeping cores='0'/>")
         self.session.logs += [self.corrald, self.libvirtd]
         self.libvirtd.add_hook('corral', self.corrald.hook())
         self.libvirtd.start()
@@ -237,9 +239,101 @@ class Demo:
         self.claim(self.corrald.virsh('schedinfo', box.name).out == before,
                    'the read-only socket changes nothing')
 
+    # --- what the planner does
+
+    def corral(self, *words, status=0):
+        """The `corral` command; prints it and its answer."""
+        command = [f'{self.session.build}/libvirt-driver/corral/corral', '--connect',
+                   self.corrald.uri, *map(str, words)]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        print(f'  {DIM}$ corral{PLAIN} {" ".join(map(str, words))}')
+        for line in (answer.stdout + answer.stderr).splitlines():
+            if line.strip():
+                print(f'    {line}')
+        if answer.returncode != status:
+            raise AssertionError(f'corral {words} ended with {answer.returncode}')
+        return answer.stdout
+
+    def end_all(self):
+        """The pCPUs that these containers name are theirs: the planner would leave them alone."""
+        for guest in self.guests.values():
+            if guest.is_running():
+                guest.destroy()
+        for box in reversed(self.boxes.values()):
+            box.wait_has(vms=0)
+            box.remove()
+
+    def plan(self):
+        self.step('the planner: a container whose vCPUs have pCPUs of their own, and one that shares')
+        self.end_all()
+        cpus = set(os.sched_getaffinity(0))
+        own = Container(self.corrald, 'own', cpus=cpus,
+                        placement="mode='dedicated' numa='any' emulator='container'")
+        crowd = Container(self.corrald, 'crowd', cpus=cpus,
+                          placement="mode='shared' numa='any' emulator='container' "
+                                    "overcommit='4.0' drift='repair'")
+        self.boxes = {'own': own, 'crowd': crowd}
+        for box in self.boxes.values():
+            self.show(self.corrald.virsh, 'define', box.file())
+        for name, box in (('fast', own), ('any1', crowd), ('any2', crowd)):
+            guest = Guest(self.libvirtd, name, vcpus=1, load=0.1, partition=box.path)
+            self.guests[name] = guest.define().start()
+        own.wait_has(vms=1)
+        crowd.wait_has(vms=2)
+        self.corral('plan')
+        fast = self.guests['fast'].vcpu_threads()[0]
+        until(lambda: len(fast.affinity()) == 1, 'the dedicated vCPU to have its pCPU')
+        mine = fast.affinity()
+        others = [t for n in ('any1', 'any2') for t in self.guests[n].threads()]
+        until(lambda: not any(t.affinity() & mine for t in others), 'the others to leave it')
+        self.claim(len(mine) == 1 and not any(t.affinity() & mine for t in others),
+                   f'fast\'s vCPU has pCPU {proc.cpulist(mine)} to itself; all {len(others)} threads '
+                   f'of any1 and any2 are on {proc.cpulist(others[0].affinity())}')
+
+    def refuse_plan(self):
+        self.step('a VM for which there is no room is refused before QEMU starts, and why')
+        greedy = Guest(self.libvirtd, 'greedy', vcpus=len(os.sched_getaffinity(0)),
+                       partition=self.boxes['own'].path).define()
+        answer = greedy.try_start()
+        print(f'  {DIM}$ virsh -c qemu{PLAIN} start {greedy.name}\n    ' +
+              answer.err.strip().replace('\n', '\n    '))
+        self.claim(answer.status != 0 and not greedy.is_running() and
+                   self.guests['fast'].name in answer.err,
+                   'it was refused, and the reason names who has the pCPUs')
+        greedy.virsh('undefine', greedy.name)
+        self.claim(self.guests['fast'].name in self.corral('explain', self.boxes['own'].name),
+                   'the container can explain its places')
+
+    def drift(self):
+        self.step('somebody lets a container have all pCPUs: found, told, and repaired')
+        box, cgroups = self.boxes['crowd'], self.session.cgroups
+        planned = cgroups.cpus(box.path)
+        wrong = proc.cpulist(os.sched_getaffinity(0))
+        file = f'{cgroups.path(box.path)}/cpuset.cpus'
+        print(f'  {DIM}#{PLAIN} echo {wrong} > {file}')
+        with open(file, 'w', encoding='ascii') as setting:
+            setting.write(wrong)
+        until(lambda: cgroups.cpus(box.path) == planned, 'the cpuset to be as planned')
+        until(lambda: 'repaired' in self.corrald.virsh('metadata', box.name, '--uri',
+                                                       'urn:corral:drift:1').out,
+              'the repair to be told')
+        self.corral('drift', box.name)
+        self.claim(cgroups.cpus(box.path) == planned,
+                   f'crowd has its pCPUs {proc.cpulist(planned)} again')
+
+    def capacity(self):
+        self.step('what is left, and a picture of who has what')
+        self.corral('capacity')
+        picture = f'{self.session.folder}/capacity.svg'
+        self.corral('capacity', '--svg', picture)
+        text = proc.read(picture)
+        self.claim(self.boxes['own'].path in text and self.guests['fast'].name in text,
+                   f'the picture ({len(text)} bytes) names the owners of the pCPUs')
+
     def run(self):
         for step in (self.start_daemons, self.make_containers, self.start_guests, self.check_usage,
-                     self.pin, self.move, self.cap, self.hotplug, self.end_one, self.refuse):
+                     self.pin, self.move, self.cap, self.hotplug, self.end_one, self.refuse,
+                     self.plan, self.refuse_plan, self.drift, self.capacity):
             step()
         self.step('the end: guests, daemons, containers and files go')
 
