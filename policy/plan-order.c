@@ -231,7 +231,7 @@ plan_best (const CorralPlanInput *input, GError **error)
     search.order = g_new (guint, MAX (input->n_vms, 1));
     for (guint v = 0; v < input->n_vms; v++)
         search.order[v] = v;
-    search.tries = (guint) CLAMP (WORK_MAX / work, 0, TRIES_MAX);
+    search.tries = (guint) MIN (WORK_MAX / work, TRIES_MAX);
     plan_place_all (search.best, search.order);
     search.judgement = judge (search.best);
     if (search.judgement.vms > 0 && search.tries > 0 && n_to_start (input) > 1)
