@@ -276,10 +276,14 @@ unpin_steps (CorralContainerCore *core, pid_t tid, const char *place, CorralUndo
     corral_threads_undo (core, before, undo);
     if (corral_container_role_parse (name, &role, &index) &&
         corral_io_exists (core->cpuset->tree.fd, path)) {
-        err = corral_cpuset_effective (core->cpuset, above, FALSE, &allowed);
+        /* v2 lets no cpuset with tasks be emptied again; but what the whole host has is bounded by
+         * what is above it, whatever that becomes. v1 takes only what is granted above. */
+        const char *from = core->cpuset->version == 1 ? above : "";
+
+        err = corral_cpuset_effective (core->cpuset, from, FALSE, &allowed);
         if (err != 0)
-            return corral_io_fail (error, err, "cannot read the cpuset of \"%s\"", above);
-        list = core->cpuset->version == 1 ? corral_cpuset_format (allowed) : g_strdup ("");
+            return corral_io_fail (error, err, "cannot read the cpuset of \"%s\"", from);
+        list = corral_cpuset_format (allowed);
         if (!corral_step_write (core, core->cpuset, place, file, list, undo, error))
             return FALSE;
         g_clear_pointer (&allowed, hwloc_bitmap_free);

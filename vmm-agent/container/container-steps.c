@@ -39,6 +39,18 @@ text_or_newline (const char *text)
     return *text != '\0' ? text : "\n";
 }
 
+/* v2 lets no cpuset with tasks be emptied again. One that has what the whole host has is bounded by
+ * what is above it as an empty one is. */
+static int
+widen (const Back *back)
+{
+    g_autofree char *name = g_path_get_basename (back->path);
+    g_autofree char *effective = g_strconcat (name, ".effective", NULL), *all = NULL;
+    int err = corral_io_read (back->h->tree.fd, effective, &all);
+
+    return err != 0 ? err : corral_io_write (&back->core->io, &back->h->tree, back->path, all);
+}
+
 static int
 undo_write (gpointer data)
 {
@@ -46,6 +58,8 @@ undo_write (gpointer data)
     int err =
         corral_io_write (&back->core->io, &back->h->tree, back->path, text_or_newline (back->text));
 
+    if (err == ENOSPC && *back->text == '\0')
+        err = widen (back);
     /* Somebody has removed the directory meanwhile, with what was in it. */
     return err == ENOENT || err == ENODEV ? 0 : err;
 }
