@@ -181,18 +181,20 @@ def autostart(world):
 @suite.test
 def definitions_that_are_wrong_are_refused(world):
     good = Container(world.corrald, 'good').xml()
+    vcpu = "<vcpu placement='static'/>"
+    assert vcpu in good
     other = f'<uuid>{uuid.uuid4()}</uuid>'
     for text, reason in (
             ('<domain type=', 'XML'),
             (good.replace("type='corral'", "type='kvm'"), 'line 1'),
-            (good.replace('<vcpu/>', '<vcpu/><nonsense/>'), 'nonsense'),
+            (good.replace(vcpu, vcpu + '<nonsense/>'), 'nonsense'),
             (good.replace(world.session.path('good'), '/machine/../etc'), 'partition'),
             (good.replace(world.session.path('good'), world.box.path), 'box'),
-            (world.box.xml().replace('<vcpu/>', other + '<vcpu/>'), 'uuid'),
-            (good.replace('<vcpu/>', "<vcpu cpuset='0-'/>"), 'cpuset'),
+            (world.box.xml().replace('<vcpu ', other + '<vcpu '), 'uuid'),
+            (good.replace(vcpu, "<vcpu cpuset='0-'/>"), 'cpuset'),
             (good.replace('<cputune>', '<cputune><shares>1</shares>'), 'shares'),
             ('<!DOCTYPE d [<!ENTITY a SYSTEM "file:///etc/hostname">]>' +
-             good.replace('<vcpu/>', '<title>&a;</title><vcpu/>'), '')):
+             good.replace(vcpu, '<title>&a;</title>' + vcpu), '')):
         answer = world.virsh.fails('define', world.write(text))
         assert reason.lower() in answer.err.lower(), (text, str(answer))
     assert world.session.name('good') not in world.names('--all')
