@@ -79,6 +79,7 @@ typedef struct {
     const CorralPlan *plan;
     gboolean everything;
     CorralAgentTargets *targets;
+    GHashTable *held; /* CorralAgentThread, and CorralAgentVm for its helpers */
 } Apply;
 
 /* A thread that has ended needs no pin, and has none to be given back. */
@@ -262,18 +263,61 @@ make_exclusive (Apply *apply, const gboolean *due)
 /* --- threads --- */
 
 static gboolean
+has_affinity (Apply *apply, pid_t tid, const CorralCpuset *cpus)
+{
+    g_autoptr (CorralCpuset) now = NULL;
+
+    return corral_container_get_affinity (apply->agent->core, tid, &now, NULL) &&
+           hwloc_bitmap_isequal (now, cpus);
+}
+
+static void
+add_if_held (Apply *apply, gpointer owner, pid_t tid, const CorralCpuset *applied)
+{
+    if (applied != NULL && has_affinity (apply, tid, applied))
+        g_hash_table_add (apply->held, owner);
+}
+
+/* Pins of the last plan that hold now, and may not after the containers' cpusets have changed: a
+ * thread that had all of a container follows it when that grows, and before Linux 6.2 every one
+ * does. What somebody else has pinned meanwhile is drift, and is not for a plan to undo. */
+static void
+note_held (Apply *apply, const gboolean *due)
+{
+    for (guint i = 0; i < apply->snapshot->units->len; i++) {
+        const CorralAgentUnit *unit = g_ptr_array_index (apply->snapshot->units, i);
+        gboolean shaken = FALSE;
+
+        for (guint j = 0; j < apply->snapshot->input.n_containers; j++)
+            shaken |= due[j] && corral_agent_path_is_within (unit->path, input_of (apply, j)->path);
+        if (!shaken || unit->vm == NULL)
+            continue;
+        for (guint j = 0; j < unit->threads->len; j++) {
+            CorralAgentThread *thread = g_ptr_array_index (unit->threads, j);
+
+            add_if_held (apply, thread, thread->tid, thread->applied);
+        }
+        add_if_held (apply, unit->vm, unit->vm->pid, unit->vm->helpers);
+    }
+}
+
+/* Whether nothing is to be done for @owner, whose first thread is @tid. */
+static gboolean
+stays (Apply *apply, gconstpointer owner, pid_t tid, const CorralCpuset *applied,
+       const CorralCpuset *cpus)
+{
+    return !apply->everything && applied != NULL && hwloc_bitmap_isequal (applied, cpus) &&
+           (!g_hash_table_contains (apply->held, owner) || has_affinity (apply, tid, cpus));
+}
+
+static gboolean
 pin_thread (Apply *apply, const CorralAgentVm *vm, const CorralAgentThread *thread,
             const CorralCpuset *cpus, GError **error)
 {
-    g_autoptr (CorralCpuset) now = NULL;
     GError *problem = NULL;
 
-    if (!apply->everything && thread->applied != NULL &&
-        hwloc_bitmap_isequal (thread->applied, cpus))
-        return TRUE;
-    if (!corral_container_get_affinity (apply->agent->core, thread->tid, &now, &problem))
-        return forgive (problem, error);
-    return hwloc_bitmap_isequal (now, cpus) ||
+    return stays (apply, thread, thread->tid, thread->applied, cpus) ||
+           has_affinity (apply, thread->tid, cpus) ||
            corral_container_pin_thread (apply->agent->core, vm->pid, thread->tid, cpus, &problem) ||
            forgive (problem, error);
 }
@@ -284,10 +328,9 @@ pin_helpers (Apply *apply, const CorralAgentVm *vm, const CorralCpuset *cpus, GE
     CorralContainerVm described;
     GError *problem = NULL;
 
-    if ((!apply->everything && vm->helpers != NULL && hwloc_bitmap_isequal (vm->helpers, cpus)) ||
-        !corral_agent_describe (apply->agent, vm, &described))
-        return TRUE;
-    return corral_container_pin_helpers (apply->agent->core, &described, cpus, &problem) ||
+    return stays (apply, vm, vm->pid, vm->helpers, cpus) ||
+           !corral_agent_describe (apply->agent, vm, &described) ||
+           corral_container_pin_helpers (apply->agent->core, &described, cpus, &problem) ||
            forgive (problem, error);
 }
 
@@ -371,6 +414,7 @@ run (Apply *apply, GError **error)
 
     for (guint i = 0; i < n; i++)
         due[i] = is_due (apply, i);
+    note_held (apply, due);
     if (!share_again (apply, due, error))
         return FALSE;
     for (guint i = 0; i < n; i++)
@@ -437,6 +481,7 @@ corral_agent_apply_plan (CorralAgent *agent, const CorralAgentSnapshot *snapshot
     gboolean ok;
 
     apply.targets = corral_agent_targets_new (agent, snapshot, plan);
+    apply.held = g_hash_table_new (g_direct_hash, g_direct_equal);
     agent->planner->applying = TRUE;
     corral_container_begin (agent->core);
     ok = run (&apply, error);
@@ -450,6 +495,7 @@ corral_agent_apply_plan (CorralAgent *agent, const CorralAgentSnapshot *snapshot
     }
     agent->planner->applying = FALSE;
     corral_agent_targets_free (apply.targets);
+    g_hash_table_unref (apply.held);
     return ok;
 }
 

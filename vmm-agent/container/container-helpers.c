@@ -91,6 +91,23 @@ find_threads (CorralContainerCore *core, const CorralContainerVm *vm, GArray **r
 
 /* --- pCPUs --- */
 
+/* A vCPU that is being unplugged is no vCPU any more for those who know the VM, but its thread is
+ * where it was until it ends. */
+static gboolean
+is_leaving (CorralContainerCore *core, pid_t pid, pid_t tid)
+{
+    g_autofree char *text = NULL, *place = NULL, *name = NULL;
+    CorralThreadRole role;
+    int index;
+
+    if (corral_proc_cgroups (core, pid, tid, &text) != 0)
+        return TRUE;
+    place = corral_proc_dir (core->cpuset, text);
+    name = place != NULL ? g_path_get_basename (place) : NULL;
+    return name != NULL && corral_container_role_parse (name, &role, &index) &&
+           role == CORRAL_THREAD_VCPU;
+}
+
 static gboolean
 pin_steps (CorralContainerCore *core, const CorralContainerVm *vm, const CorralCpuset *cpus,
            CorralUndo *undo, GError **error)
@@ -120,10 +137,19 @@ pin_steps (CorralContainerCore *core, const CorralContainerVm *vm, const CorralC
             return FALSE;
     }
     (void) corral_cpuset_effective (core->cpuset, place, FALSE, &allowed);
-    for (guint i = 0; i < tids->len; i++)
-        if (!corral_thread_settle (core, g_array_index (tids, pid_t, i), NULL,
-                                   allowed != NULL ? allowed : cpus, cpus, error))
+    for (guint i = 0; i < tids->len; i++) {
+        pid_t tid = g_array_index (tids, pid_t, i);
+        GError *problem = NULL;
+
+        if (corral_thread_settle (core, tid, NULL, allowed != NULL ? allowed : cpus, cpus,
+                                  &problem))
+            continue;
+        if (!is_leaving (core, vm->pid, tid)) {
+            g_propagate_error (error, problem);
             return FALSE;
+        }
+        g_error_free (problem);
+    }
     return TRUE;
 }
 
@@ -160,7 +186,7 @@ corral_container_helpers_stray (CorralContainerCore *core, const CorralContainer
         pid_t tid = g_array_index (tids, pid_t, i);
 
         if (!corral_container_get_affinity (core, tid, &now, NULL) ||
-            hwloc_bitmap_isequal (now, cpus))
+            hwloc_bitmap_isequal (now, cpus) || is_leaving (core, vm->pid, tid))
             continue;
         *ret_tid = tid;
         *ret_found = g_steal_pointer (&now);

@@ -226,6 +226,18 @@ is_settled (const CorralCpuset *now, const CorralThreadBefore *before, const Cor
     return !hwloc_bitmap_iszero (now) && hwloc_bitmap_isincluded (now, allowed);
 }
 
+/* Before Linux 6.2 a cpuset that changes takes away the pins of its threads.
+ * Returns: (nullable): the pin to be set again */
+static const CorralCpuset *
+lost_pin (const CorralCpuset *now, const CorralThreadBefore *before, const CorralCpuset *allowed)
+{
+    return before != NULL && !before->unpinned && hwloc_bitmap_isequal (now, allowed) &&
+                   hwloc_bitmap_isincluded (before->affinity, allowed) &&
+                   !hwloc_bitmap_isequal (before->affinity, allowed)
+               ? before->affinity
+               : NULL;
+}
+
 gboolean
 corral_thread_settle (CorralContainerCore *core, pid_t tid, const CorralThreadBefore *before,
                       const CorralCpuset *allowed, const CorralCpuset *pin, GError **error)
@@ -235,6 +247,8 @@ corral_thread_settle (CorralContainerCore *core, pid_t tid, const CorralThreadBe
     g_autofree char *wanted = NULL;
     int err = corral_io_get_affinity (&core->io, tid, &now);
 
+    if (err == 0 && pin == NULL)
+        pin = lost_pin (now, before, allowed);
     if (err == ESRCH || (err == 0 && is_settled (now, before, allowed, pin)))
         return TRUE;
     /* Where the pin is the whole cpuset, the thread should follow the cpuset when that grows. */

@@ -62,6 +62,25 @@ test_dedicated (PlanFixture *f, gconstpointer data)
         g_assert_cmpint (pcpu_of (f, second + i), >=, 2);
 }
 
+/* A vCPU whose place is the whole of its container stays there when the container grows. */
+static void
+test_grows (PlanFixture *f, gconstpointer data)
+{
+    g_autofree char *place = NULL;
+    pid_t first, second;
+
+    plan_fixture_define (f, "db", "mode='dedicated' emulator='container'", "");
+    plan_fixture_start (f, "db");
+    first = plan_fixture_vm (f, "db1", 1);
+    place = plan_fixture_affinity (f, first + 1);
+    second = plan_fixture_vm (f, "db2", 1);
+    plan_fixture_assert_affinity (f, first + 1, place);
+    assert_apart (f, (const pid_t[]){ first + 1, second + 1 }, 2);
+    fake_kernel_set_forgetful (f->kernel, TRUE);
+    plan_fixture_vm (f, "db3", 3);
+    plan_fixture_assert_affinity (f, first + 1, place);
+}
+
 static void
 test_hotplug (PlanFixture *f, gconstpointer data)
 {
@@ -588,6 +607,7 @@ main (int argc, char **argv)
 {
     g_test_init (&argc, &argv, NULL);
     plan_fixture_add ("/plan/dedicated", test_dedicated);
+    plan_fixture_add ("/plan/grows", test_grows);
     plan_fixture_add ("/plan/hotplug", test_hotplug);
     plan_fixture_add ("/plan/restart", test_restart);
     plan_fixture_add ("/plan/admit", test_admit);

@@ -415,6 +415,43 @@ test_live_cpuset (gconstpointer kind)
     assert_affinity (host, other->tids[1], host->cpus);
 }
 
+/* Somebody's own pin outlives a change of the container's cpuset that it fits into. */
+void
+test_pin_kept (gconstpointer kind)
+{
+    g_autoptr (Host) host = host_new (GPOINTER_TO_INT (kind));
+    g_autoptr (CorralCpuset) first = NULL, two = NULL;
+    Vm *vm;
+
+    if (host == NULL)
+        return;
+    N (host, a);
+    first = one (host, 0);
+    two = both (host);
+    if (hwloc_bitmap_isequal (two, host->cpus)) {
+        g_test_skip ("needs three CPUs");
+        return;
+    }
+    must_create (host, a, two);
+    vm = host_spawn (host, 2);
+    must_attach (host, a, vm);
+    for (int forgetful = 0; forgetful <= (host->fake != NULL); forgetful++) {
+        g_autoptr (GError) error = NULL;
+
+        if (host->fake != NULL)
+            fake_kernel_set_forgetful (host->fake, forgetful);
+        g_assert_true (corral_container_pin_thread (host->core, vm->pid, vm->tids[1], first,
+                                                    &error));
+        g_assert_no_error (error);
+        must_set (host, a, host->cpus);
+        assert_affinity (host, vm->tids[1], first);
+        assert_affinity (host, vm->tids[0], host->cpus);
+        must_set (host, a, two);
+        assert_affinity (host, vm->tids[1], first);
+        assert_affinity (host, vm->tids[0], two);
+    }
+}
+
 void
 test_pin (gconstpointer kind)
 {

@@ -389,6 +389,7 @@ main (int argc, char **argv)
         { "repair", test_repair },
         { "live-cpuset", test_live_cpuset },
         { "pin", test_pin },
+        { "pin-kept", test_pin_kept },
         { "thread", test_thread },
         { "usage", test_usage },
         { "throttled", test_throttled },

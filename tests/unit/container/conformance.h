@@ -28,6 +28,7 @@ void test_devices (gconstpointer kind);
 void test_repair (gconstpointer kind);
 void test_live_cpuset (gconstpointer kind);
 void test_pin (gconstpointer kind);
+void test_pin_kept (gconstpointer kind);
 void test_thread (gconstpointer kind);
 void test_usage (gconstpointer kind);
 void test_throttled (gconstpointer kind);

@@ -29,6 +29,7 @@ struct _FakeKernel {
     GPtrArray *threads;
     pid_t next_pid;
     gboolean stale;
+    gboolean forgetful;
     guint deaf;
 };
 

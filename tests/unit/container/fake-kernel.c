@@ -169,6 +169,8 @@ fake_refresh (FakeKernel *k, gboolean cpuset_written)
         Thread *thread = g_ptr_array_index (k->threads, i);
         g_autoptr (CorralCpuset) allowed = fake_granted (cpuset, fake_place (thread, cpuset));
 
+        if (cpuset_written && k->forgetful)
+            hwloc_bitmap_copy (thread->user, allowed);
         if (cpuset_written)
             fake_apply_user (thread, allowed);
         write_proc (k, thread);
@@ -279,6 +281,12 @@ void
 fake_kernel_set_stale (FakeKernel *k, gboolean stale)
 {
     k->stale = stale;
+}
+
+void
+fake_kernel_set_forgetful (FakeKernel *k, gboolean forgetful)
+{
+    k->forgetful = forgetful;
 }
 
 void

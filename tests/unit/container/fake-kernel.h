@@ -27,6 +27,8 @@ void fake_kernel_set_affinity (FakeKernel *kernel, pid_t tid, const char *list);
 void fake_kernel_burn (FakeKernel *kernel, pid_t tid, guint64 usec);
 /* As seen on 6.12: threads moved by cgroup.procs keep an affinity outside their new cpuset. */
 void fake_kernel_set_stale (FakeKernel *kernel, gboolean stale);
+/* As before Linux 6.2: a cpuset that changes takes the affinities of its threads away. */
+void fake_kernel_set_forgetful (FakeKernel *kernel, gboolean forgetful);
 /* How often a written affinity is ignored from now on. */
 void fake_kernel_set_deaf (FakeKernel *kernel, guint times);
 
