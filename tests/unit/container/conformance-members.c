@@ -436,13 +436,9 @@ test_pin_kept (gconstpointer kind)
     vm = host_spawn (host, 2);
     must_attach (host, a, vm);
     for (int forgetful = 0; forgetful <= (host->fake != NULL); forgetful++) {
-        g_autoptr (GError) error = NULL;
-
         if (host->fake != NULL)
             fake_kernel_set_forgetful (host->fake, forgetful);
-        g_assert_true (corral_container_pin_thread (host->core, vm->pid, vm->tids[1], first,
-                                                    &error));
-        g_assert_no_error (error);
+        host_set_affinity (host, vm->tids[1], first);
         must_set (host, a, host->cpus);
         assert_affinity (host, vm->tids[1], first);
         assert_affinity (host, vm->tids[0], host->cpus);
