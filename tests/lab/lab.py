@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Boots a kernel in QEMU's TCG with this machine's own / as its root, and runs a command there.
 
-    lab.py [--kernel stock|FOLDER] [--smp N] [--memory MIB] [--numa] [--append ARGS] [--tap] -- COMMAND [ARG ...]
+    lab.py [--kernel stock|bookworm|FOLDER] [--smp N] [--memory MIB] [--numa] [--append ARGS] [--tap] -- COMMAND [ARG ...]
 
 The emulated machine has what the one outside may lack: cgroup v2 with every controller, and a real
 /dev/kvm (QEMU emulates AMD's SVM). Root is this machine's / over 9p, read-only, with a tmpfs on top,
@@ -11,8 +11,9 @@ The command's output and exit status become ours; the kernel's console goes to b
 which stays only when no result came. With --tap the command prints TAP, and where there can be no lab the
 answer is a skipped plan.
 
---kernel stock is Debian's own 6.12 kernel package, downloaded by apt and unpacked, not installed. A FOLDER
-holds a kernel as `bzImage` and its modules below `lib/modules/VERSION`.
+--kernel stock is Debian's own 6.12 kernel package, and bookworm is the 6.1 of a fresh Debian 12; both are
+downloaded by apt and unpacked, not installed. A FOLDER holds a kernel as `bzImage` and its modules below
+`lib/modules/VERSION`.
 """
 
 import argparse
@@ -28,6 +29,8 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.path.join(ROOT, 'build-lab')
+# The packages that depend on the kernels that Debian has now
+DEBIAN = {'stock': 'linux-image-6.12-amd64', 'bookworm': 'linux-image-amd64'}
 # Only for the way to the root file system; everything else is loaded from there by name.
 BOOT_MODULES = ('virtio_pci', '9pnet_virtio', '9p', 'overlay', 'virtio-rng')
 
@@ -86,16 +89,16 @@ def run(*command, **options):
     return subprocess.run(command, check=True, **options)
 
 
-def stock_kernel():
-    """Debian's 6.12 kernel, unpacked below build-lab/; returns its folder."""
-    folder = os.path.join(CACHE, 'stock')
+def debian_kernel(name):
+    """One of Debian's kernels, unpacked below build-lab/; returns its folder."""
+    folder = os.path.join(CACHE, name)
     if os.path.exists(os.path.join(folder, 'bzImage')):
         return folder
-    depends = subprocess.run(['apt-cache', 'depends', 'linux-image-6.12-amd64'], check=False,
+    depends = subprocess.run(['apt-cache', 'depends', DEBIAN[name]], check=False,
                              capture_output=True, text=True).stdout
     package = re.search(r'Depends: (\S+)', depends)
     if package is None:
-        raise NoLab('apt knows no linux-image-6.12-amd64')
+        raise NoLab(f'apt knows no {DEBIAN[name]}')
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         # apt drops to a user of its own that cannot write here, and says so on stderr
         got = subprocess.run(['apt-get', '-q', 'download', package.group(1)], check=False, cwd=work,
@@ -203,7 +206,8 @@ def prepare(options):
     if os.geteuid() != 0:
         raise NoLab('needs root, to read all of /')
     os.makedirs(CACHE, exist_ok=True)
-    folder = stock_kernel() if options.kernel == 'stock' else os.path.abspath(options.kernel)
+    folder = debian_kernel(options.kernel) if options.kernel in DEBIAN \
+        else os.path.abspath(options.kernel)
     if not os.path.exists(folder + '/bzImage'):
         raise NoLab(f'there is no {folder}/bzImage')
     return folder
