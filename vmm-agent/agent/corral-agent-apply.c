@@ -210,10 +210,8 @@ corral_agent_set_exclusive (CorralAgent *agent, const char *path,
 /* While pCPUs change hands nobody has them for himself: those that are due, and those beneath them,
  * whose pCPUs a valid partition takes away from its parent. */
 static gboolean
-is_in_the_way (const Apply *apply, const gboolean *due, guint index)
+is_in_the_way (const Apply *apply, const gboolean *due, const char *path)
 {
-    const char *path = input_of (apply, index)->path;
-
     for (guint i = 0; i < apply->snapshot->input.n_containers; i++)
         if (due[i] && corral_agent_path_is_within (path, input_of (apply, i)->path))
             return TRUE;
@@ -228,7 +226,7 @@ share_again (Apply *apply, const gboolean *due, GError **error)
         CorralContainerPartition now;
 
         if (entry == NULL || !corral_agent_entry_is_active (entry) ||
-            !is_in_the_way (apply, due, i))
+            !is_in_the_way (apply, due, input_of (apply, i)->path))
             continue;
         if (!corral_container_get_partition (apply->agent->core, input_of (apply, i)->path, &now,
                                              NULL, error) ||
@@ -251,7 +249,7 @@ make_exclusive (Apply *apply, const gboolean *due)
         GError *problem = NULL;
 
         if (target->cpus == NULL || target->exclusive == CORRAL_EXCLUSIVE_NONE ||
-            !is_in_the_way (apply, due, at) ||
+            !is_in_the_way (apply, due, input_of (apply, at)->path) ||
             corral_agent_set_exclusive (apply->agent, input_of (apply, at)->path, target->exclusive,
                                         &problem))
             continue;
@@ -263,7 +261,7 @@ make_exclusive (Apply *apply, const gboolean *due)
 /* --- threads --- */
 
 static gboolean
-has_affinity (Apply *apply, pid_t tid, const CorralCpuset *cpus)
+has_affinity (const Apply *apply, pid_t tid, const CorralCpuset *cpus)
 {
     g_autoptr (CorralCpuset) now = NULL;
 
@@ -286,11 +284,8 @@ note_held (Apply *apply, const gboolean *due)
 {
     for (guint i = 0; i < apply->snapshot->units->len; i++) {
         const CorralAgentUnit *unit = g_ptr_array_index (apply->snapshot->units, i);
-        gboolean shaken = FALSE;
 
-        for (guint j = 0; j < apply->snapshot->input.n_containers; j++)
-            shaken |= due[j] && corral_agent_path_is_within (unit->path, input_of (apply, j)->path);
-        if (!shaken || unit->vm == NULL)
+        if (unit->vm == NULL || !is_in_the_way (apply, due, unit->path))
             continue;
         for (guint j = 0; j < unit->threads->len; j++) {
             CorralAgentThread *thread = g_ptr_array_index (unit->threads, j);
@@ -301,13 +296,17 @@ note_held (Apply *apply, const gboolean *due)
     }
 }
 
-/* Whether nothing is to be done for @owner, whose first thread is @tid. */
+/* Whether the last plan had it the same, and nothing asks for it to be made so again. */
 static gboolean
-stays (Apply *apply, gconstpointer owner, pid_t tid, const CorralCpuset *applied,
-       const CorralCpuset *cpus)
+is_old (const Apply *apply, const CorralCpuset *applied, const CorralCpuset *cpus)
 {
-    return !apply->everything && applied != NULL && hwloc_bitmap_isequal (applied, cpus) &&
-           (!g_hash_table_contains (apply->held, owner) || has_affinity (apply, tid, cpus));
+    return !apply->everything && applied != NULL && hwloc_bitmap_isequal (applied, cpus);
+}
+
+static gboolean
+was_held (const Apply *apply, gconstpointer owner)
+{
+    return g_hash_table_contains (apply->held, owner);
 }
 
 static gboolean
@@ -316,7 +315,7 @@ pin_thread (Apply *apply, const CorralAgentVm *vm, const CorralAgentThread *thre
 {
     GError *problem = NULL;
 
-    return stays (apply, thread, thread->tid, thread->applied, cpus) ||
+    return (is_old (apply, thread->applied, cpus) && !was_held (apply, thread)) ||
            has_affinity (apply, thread->tid, cpus) ||
            corral_container_pin_thread (apply->agent->core, vm->pid, thread->tid, cpus, &problem) ||
            forgive (problem, error);
@@ -328,7 +327,9 @@ pin_helpers (Apply *apply, const CorralAgentVm *vm, const CorralCpuset *cpus, GE
     CorralContainerVm described;
     GError *problem = NULL;
 
-    return stays (apply, vm, vm->pid, vm->helpers, cpus) ||
+    /* Its main thread stands for all of them. */
+    return (is_old (apply, vm->helpers, cpus) &&
+            (!was_held (apply, vm) || has_affinity (apply, vm->pid, cpus))) ||
            !corral_agent_describe (apply->agent, vm, &described) ||
            corral_container_pin_helpers (apply->agent->core, &described, cpus, &problem) ||
            forgive (problem, error);
