@@ -39,7 +39,8 @@ SUITES = {
         unit('container/container-conformance', '-p', '/container/kernel'),
         unit('container/container-fault', '-p', '/container-fault/kernel'),
         # Not its faults: v2 lets no cpuset with tasks be emptied again, so what is undone reads otherwise.
-        unit('container/container-helpers', '-p', '/helpers/kernel/pin', '-p', '/helpers/kernel/cap'),
+        unit('container/container-helpers', '-p', '/helpers/kernel/pin', '-p', '/helpers/kernel/leaving',
+             '-p', '/helpers/kernel/cap'),
         unit('container/container-partition'),
         unit('container/container-watch', '-p', '/container-watch/kernel'),
     ],

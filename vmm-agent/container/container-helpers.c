@@ -98,10 +98,10 @@ is_leaving (CorralContainerCore *core, pid_t pid, pid_t tid)
 {
     g_autofree char *text = NULL, *place = NULL, *name = NULL;
     CorralThreadRole role;
-    int index;
+    int index, err = corral_proc_cgroups (core, pid, tid, &text);
 
-    if (corral_proc_cgroups (core, pid, tid, &text) != 0)
-        return TRUE;
+    if (err != 0)
+        return err == ESRCH;
     place = corral_proc_dir (core->cpuset, text);
     name = place != NULL ? g_path_get_basename (place) : NULL;
     return name != NULL && corral_container_role_parse (name, &role, &index) &&

@@ -75,6 +75,7 @@ test_pin (gconstpointer kind)
     g_autoptr (CorralCpuset) first = NULL, second = NULL, none = hwloc_bitmap_alloc ();
     g_autoptr (CorralCpuset) stray = NULL;
     g_autoptr (GError) error = NULL;
+    gboolean unpinned;
     pid_t tid;
     Case c;
 
@@ -97,8 +98,9 @@ test_pin (gconstpointer kind)
     g_assert_false (corral_container_pin_helpers (c.host->core, &c.described, none, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID);
     g_clear_error (&error);
-    if (!corral_container_unpin_helpers (c.host->core, &c.described, &error))
-        g_assert_no_error (error);
+    unpinned = corral_container_unpin_helpers (c.host->core, &c.described, &error);
+    g_assert_no_error (error);
+    g_assert_true (unpinned);
     assert_affinities (&c, c.both, c.lists[1], c.both, c.both);
     g_assert_true (corral_container_unpin_thread (c.host->core, c.vm->pid, c.vm->tids[1], &error));
     g_assert_no_error (error);
@@ -107,6 +109,37 @@ test_pin (gconstpointer kind)
     g_assert_true (corral_container_set_cpuset (c.host->core, c.path, first, NULL, &error));
     g_assert_no_error (error);
     assert_affinities (&c, c.lists[0], c.lists[0], c.lists[0], c.lists[0]);
+    case_close (&c);
+}
+
+/* A vCPU that is unplugged, and whose thread has not ended: it is in nobody's way. */
+static void
+test_leaving (gconstpointer kind)
+{
+    g_autoptr (CorralCpuset) first = NULL, second = NULL, stray = NULL;
+    g_autoptr (GError) error = NULL;
+    CorralContainerVm rest;
+    CorralThread threads[8];
+    pid_t tid;
+    Case c;
+
+    if (!case_open (&c, kind))
+        return;
+    first = host_set (c.lists[0]);
+    second = host_set (c.lists[1]);
+    g_assert_true (corral_container_pin_thread (c.host->core, c.vm->pid, c.vm->tids[2], second,
+                                                &error));
+    g_assert_no_error (error);
+    rest = c.described;
+    rest.threads = threads;
+    rest.n_threads = 0;
+    for (gsize i = 0; i < c.described.n_threads; i++)
+        if (c.described.threads[i].tid != c.vm->tids[2])
+            threads[rest.n_threads++] = c.described.threads[i];
+    g_assert_true (corral_container_pin_helpers (c.host->core, &rest, first, &error));
+    g_assert_no_error (error);
+    assert_affinities (&c, c.lists[0], c.both, c.lists[1], c.lists[0]);
+    g_assert_false (corral_container_helpers_stray (c.host->core, &rest, first, &tid, &stray));
     case_close (&c);
 }
 
@@ -218,10 +251,8 @@ main (int argc, char **argv)
         const char *name;
         GTestDataFunc func;
     } tests[] = {
-        { "pin", test_pin },
-        { "cap", test_cap },
-        { "fault", test_fault },
-        { "count", test_count },
+        { "pin", test_pin },     { "leaving", test_leaving }, { "cap", test_cap },
+        { "fault", test_fault }, { "count", test_count },
     };
 
     g_test_init (&argc, &argv, NULL);
