@@ -8,8 +8,8 @@ is how often the guests' busy loops went round. Also where pinning loses."""
 import contextlib
 import math
 import os
-import statistics
 import time
+from statistics import median
 
 from figures import figure
 from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, Suite, proc, until
@@ -146,10 +146,6 @@ def wait_pinned(guests):
 def check_apart(guests):
     found = places(guests)
     assert len(set().union(*found)) == len(found), f'a pCPU is shared: {found}'
-
-
-def median(values):
-    return statistics.median(values)
 
 
 def ratio(what, rounds, base, part=slice(None)):
