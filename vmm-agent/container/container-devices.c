@@ -52,7 +52,7 @@ static int
 attach (int dir_fd, guint32 id)
 {
     union bpf_attr attr;
-    int program, err;
+    int program = -1, err;
 
     memset (&attr, 0, sizeof attr);
     attr.prog_id = id;
