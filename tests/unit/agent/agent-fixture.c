@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/agent/agent-fixture.h"
+#include "tests/unit/agent/test-folder.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -132,21 +133,6 @@ remove_cgroups (void)
     }
 }
 
-static void
-remove_files (const char *folder)
-{
-    g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-        g_autofree char *path = g_build_filename (folder, name, NULL);
-
-        if (!g_file_test (path, G_FILE_TEST_IS_SYMLINK))
-            remove_files (path);
-        g_remove (path);
-    }
-}
-
 void
 fixture_tear_down (Fixture *f, gconstpointer unused)
 {
@@ -156,8 +142,7 @@ fixture_tear_down (Fixture *f, gconstpointer unused)
             fixture_stop (f);
         remove_cgroups ();
         g_assert_cmpint (corral_container_get_state (f->core, f->top), ==, CORRAL_CONTAINER_ABSENT);
-        remove_files (f->folder);
-        g_assert_cmpint (g_rmdir (f->folder), ==, 0);
+        test_folder_remove (f->folder);
         for (guint i = 0; i < f->problems->len; i++)
             g_test_message ("problem: %s", (char *) g_ptr_array_index (f->problems, i));
         g_assert_cmpuint (f->problems->len, ==, 0);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* corrald as systemd sees it: what it says over the notify socket, which sockets it takes, which
  * signals it obeys and how it ends. It knows no VM here, and defines no container. */
+#include "tests/unit/agent/test-folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
@@ -73,20 +75,6 @@ set_up (Fixture *f, gconstpointer unused)
 }
 
 static void
-remove_files (const char *folder)
-{
-    g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-        g_autofree char *path = g_build_filename (folder, name, NULL);
-
-        remove_files (path);
-        g_remove (path);
-    }
-}
-
-static void
 tear_down (Fixture *f, gconstpointer unused)
 {
     if (f->pid != 0) {
@@ -94,8 +82,7 @@ tear_down (Fixture *f, gconstpointer unused)
         waitpid (f->pid, NULL, 0);
     }
     close (f->notify);
-    remove_files (f->folder);
-    g_assert_cmpint (g_rmdir (f->folder), ==, 0);
+    test_folder_remove (f->folder);
     g_free (f->folder);
     g_free (f->settings);
     g_free (f->log);

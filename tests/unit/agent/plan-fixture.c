@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/agent/plan-fixture.h"
+#include "tests/unit/agent/test-folder.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define CPUS "0-15"
@@ -70,29 +70,13 @@ plan_fixture_set_up (PlanFixture *f, gconstpointer data)
     start_agent (f);
 }
 
-static void
-remove_files (const char *folder)
-{
-    g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-        g_autofree char *path = g_build_filename (folder, name, NULL);
-
-        if (!g_file_test (path, G_FILE_TEST_IS_SYMLINK))
-            remove_files (path);
-        g_remove (path);
-    }
-}
-
 void
 plan_fixture_tear_down (PlanFixture *f, gconstpointer data)
 {
     g_assert_finalize_object (g_steal_pointer (&f->agent));
     g_clear_object (&f->core);
     fake_kernel_free (f->kernel);
-    remove_files (f->folder);
-    g_assert_cmpint (g_rmdir (f->folder), ==, 0);
+    test_folder_remove (f->folder);
     g_assert_cmpstr (f->problems->str, ==, "");
     g_free (f->folder);
     g_string_free (f->problems, TRUE);
