@@ -73,6 +73,17 @@ promised (const PlanState *state, int container)
     return sum;
 }
 
+/* What is promised to nobody is no cap: the next one that comes would begin with nothing. */
+static gint64
+cap_of (const PlanState *state, guint container)
+{
+    const gint64 quota = plan_wish_of (state, (int) container)->share_percent > 0
+                             ? promised (state, (int) container)
+                             : 0;
+
+    return quota > 0 ? MAX (quota, QUOTA_MIN_USEC) : -1;
+}
+
 static void
 write_container (const PlanState *state, CorralPlan *plan, guint index)
 {
@@ -81,8 +92,7 @@ write_container (const PlanState *state, CorralPlan *plan, guint index)
     const gboolean empty = hwloc_bitmap_iszero (planned->cpus);
 
     planned->mems = nodes_of (state, planned->cpus);
-    planned->quota_usec =
-        input->wish.share_percent > 0 ? MAX (promised (state, (int) index), QUOTA_MIN_USEC) : -1;
+    planned->quota_usec = cap_of (state, index);
     planned->exclusive = input->wish.mode == CORRAL_MODE_DEDICATED && !empty
                              ? input->wish.exclusive
                              : CORRAL_EXCLUSIVE_NONE;

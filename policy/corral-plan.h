@@ -81,7 +81,8 @@ typedef struct {
     CorralCpuset *cpus; /* its pCPUs, children's included; never NULL, empty if refused */
     CorralCpuset *own;  /* those over which its own VMs may float: without dedicated children's */
     CorralCpuset *mems; /* NUMA nodes of @cpus, by the kernel's numbers */
-    gint64 quota_usec;  /* per 100,000 us: the group's cap as shares promise it; -1: none */
+    gint64 quota_usec;  /* per 100,000 us: the group's cap as shares promise it; -1: none, or to
+                         nobody */
     CorralPlacementExclusive exclusive;
     gboolean changed;   /* differs from what the kernel gives it now */
     GPtrArray *reasons; /* of CorralPlanReason */

@@ -331,6 +331,10 @@ def a_share_follows_its_vms(world):
     assert cap(top) == 1.4
     world.session.guests[1].destroy()
     until(lambda: cap(top) == 0.7, 'the cap to follow')
+    world.session.guests[0].destroy()
+    until(lambda: cap(top) is None, 'a promise to nobody to be no cap')
+    log = proc.read(world.corrald.log)
+    assert 'cannot cap' not in log, log
     world.clear()
 
 

@@ -175,6 +175,32 @@ widen (Apply *apply, guint index, GError **error)
     return ok;
 }
 
+/* VMs that were in a container, or beneath it, and have left or ended: what is left of them must
+ * not be in the way of a smaller cap. */
+static gboolean
+lift_caps (const Apply *apply, guint index, GError **error)
+{
+    const CorralContainerCap cap = {
+        corral_agent_targets_container (apply->targets, index)->quota_usec,
+        CORRAL_AGENT_PERIOD_USEC, 0
+    };
+    g_autoptr (GHashTable) keep = g_hash_table_new (g_str_hash, g_str_equal);
+    GHashTableIter iter;
+    CorralAgentVm *vm;
+
+    g_hash_table_iter_init (&iter, apply->agent->vms);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &vm))
+        if (vm->group != NULL)
+            g_hash_table_add (keep, vm->group);
+    for (guint i = 0; i < apply->snapshot->input.n_containers; i++)
+        if (corral_agent_path_is_within (input_of (apply, i)->path,
+                                         input_of (apply, index)->path) &&
+            !corral_container_lift_caps (apply->agent->core, input_of (apply, i)->path, &cap, keep,
+                                         error))
+            return FALSE;
+    return TRUE;
+}
+
 static gboolean
 narrow (Apply *apply, guint index, GError **error)
 {
@@ -187,7 +213,7 @@ narrow (Apply *apply, guint index, GError **error)
         return FALSE;
     ok = set_cpuset (apply, path, &now, target->cpus, target->mems, error) &&
          (target->quota_usec == CORRAL_AGENT_QUOTA_KEEP || target->quota_usec == now.quota_usec ||
-          set_cap (apply, path, target->quota_usec, error));
+          (lift_caps (apply, index, error) && set_cap (apply, path, target->quota_usec, error)));
     corral_agent_values_clear (&now);
     return ok;
 }

@@ -115,11 +115,6 @@ set_target (const CorralAgentTargets *targets, guint index, CorralAgentValues *t
     target->quota_usec = input_of (targets, index)->wish.share_percent > 0
                              ? planned->quota_usec
                              : CORRAL_AGENT_QUOTA_KEEP;
-    /* A promise to nobody is no cap; and the kernel takes no less than a thousandth of a second. */
-    if (target->quota_usec == 0)
-        target->quota_usec = -1;
-    else if (target->quota_usec > 0)
-        target->quota_usec = MAX (target->quota_usec, 1000);
 }
 
 static gboolean

@@ -284,6 +284,79 @@ corral_container_get_helpers_cap (CorralContainerCore *core, pid_t pid, gint64 *
     return TRUE;
 }
 
+static gboolean
+is_larger (const CorralContainerCap *cap, const CorralContainerCap *than)
+{
+    return cap->quota_usec >= 0 && cap->period_usec > 0 && than->quota_usec >= 0 &&
+           cap->quota_usec * than->period_usec > than->quota_usec * cap->period_usec;
+}
+
+/* A directory that is removed meanwhile is in nobody's way. */
+static gboolean
+lift_cap (CorralContainerCore *core, const char *dir, const CorralContainerCap *cap,
+          CorralUndo *undo, GError **error)
+{
+    const CorralBackend *backend = corral_backend_of (core->cpu);
+    CorralContainerCap now, none;
+    GError *problem = NULL;
+
+    if (!backend->read_cap (core, core->cpu, dir, &now, NULL) || !is_larger (&now, cap))
+        return TRUE;
+    none = (CorralContainerCap){ -1, now.period_usec, 0 };
+    if (backend->write_cap (core, core->cpu, dir, &none, undo, &problem))
+        return TRUE;
+    if (corral_io_exists (core->cpu->tree.fd, dir)) {
+        g_propagate_error (error, problem);
+        return FALSE;
+    }
+    g_error_free (problem);
+    return TRUE;
+}
+
+static gboolean
+lift_group (CorralContainerCore *core, const char *group, const CorralContainerCap *cap,
+            CorralUndo *undo, GError **error)
+{
+    g_autoptr (GPtrArray) names = NULL;
+
+    if (corral_io_list (core->cpu->tree.fd, group, &names) != 0)
+        return TRUE;
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *dir = corral_dir_file (group, g_ptr_array_index (names, i));
+
+        if (!lift_cap (core, dir, cap, undo, error))
+            return FALSE;
+    }
+    return lift_cap (core, group, cap, undo, error);
+}
+
+gboolean
+corral_container_lift_caps (CorralContainerCore *core, const char *path,
+                            const CorralContainerCap *cap, GHashTable *keep, GError **error)
+{
+    g_autoptr (CorralUndo) undo = corral_undo_new ();
+    g_autoptr (GPtrArray) names = NULL;
+    g_autofree char *dir = NULL;
+
+    if ((core->features & CORRAL_FEATURE_CAP) == 0 || core->cpu->version != 1 ||
+        cap->quota_usec < 0)
+        return TRUE;
+    if (!corral_container_path_to_dir (path, &dir, error))
+        return FALSE;
+    if (corral_io_list (core->cpu->tree.fd, dir, &names) != 0)
+        return TRUE;
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *group = corral_dir_file (dir, g_ptr_array_index (names, i));
+
+        if (!corral_container_is_group (g_ptr_array_index (names, i)) ||
+            g_hash_table_contains (keep, group) || lift_group (core, group, cap, undo, error))
+            continue;
+        g_prefix_error (error, "cannot take the cap away from \"%s\", which has left: ", group);
+        return corral_undo_run (undo, error);
+    }
+    return corral_container_done (core, undo);
+}
+
 /* --- back to no wish --- */
 
 static gboolean

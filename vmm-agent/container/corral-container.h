@@ -337,6 +337,18 @@ gboolean corral_container_helpers_stray (CorralContainerCore *core, const Corral
  */
 gboolean corral_container_cap_helpers (CorralContainerCore *core, const CorralContainerVm *vm,
                                        gint64 quota_usec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * corral_container_lift_caps:
+ * @cap: what the container, or one above it, is to have
+ * @keep: (element-type char*): groups whose caps stay, as corral_container_of_process() names them
+ *
+ * cgroup v1 takes a cap only if none beneath is larger, also when nobody is there any more: the
+ * directories of a VM that has ended, or was moved away, stand until their maker removes them.
+ * Takes away such caps, of other groups in the container than @keep. On v2 nothing is in the way.
+ */
+gboolean corral_container_lift_caps (CorralContainerCore *core, const char *path,
+                                     const CorralContainerCap *cap, GHashTable *keep,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* %FALSE: they have no directories, or cannot be capped */
 gboolean corral_container_get_helpers_cap (CorralContainerCore *core, pid_t pid,
                                            gint64 *ret_quota_usec);

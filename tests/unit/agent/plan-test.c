@@ -226,6 +226,60 @@ test_share (PlanFixture *f, gconstpointer data)
     plan_fixture_end (f, "web1", first);
     g_assert_cmpint (quota_of (f, "/web"), ==, 4 * 50000 + 20000);
     plan_fixture_end (f, "web2", second);
+    g_assert_cmpint (quota_of (f, "/web"), ==, -1);
+}
+
+/* What libvirt leaves of a VM for a while after its end: a group with its emulator's cap. */
+static void
+leave_behind (PlanFixture *f, const char *group, gint64 quota_usec)
+{
+    g_autofree char *emulator = g_strconcat (group, "/emulator", NULL);
+    CorralContainerCap cap = { quota_usec, 100000, 0 };
+    g_autoptr (CorralUndo) undo = corral_undo_new ();
+    g_autoptr (GError) error = NULL;
+    CorralHierarchy *h = f->core->cpu;
+
+    g_assert_true (corral_step_mkdir (f->core, h, group, NULL, undo, &error));
+    g_assert_true (corral_step_mkdir (f->core, h, emulator, NULL, undo, &error));
+    g_assert_true (corral_backend_of (h)->write_cap (f->core, h, emulator, &cap, undo, &error));
+    g_assert_no_error (error);
+}
+
+/* A VM that has left is in nobody's way, whatever its helpers were promised; and one that is there
+ * keeps what libvirt gave it. */
+static void
+test_share_left_behind (PlanFixture *f, gconstpointer data)
+{
+    const char *inner = "<domain type='corral' xmlns:corral='urn:corral:1'><name>in</name>"
+                        "<resource><partition>/web/in</partition></resource>"
+                        "<corral:placement mode='shared'/>"
+                        "<corral:share percent='50' helpers='90'/>"
+                        "<devices><member type='vm' name='in*'/></devices></domain>";
+    g_autoptr (CorralDefinition) definition = NULL;
+    const CorralContainer *container;
+    g_autoptr (GError) error = NULL;
+    gint64 helpers;
+    pid_t one, two;
+
+    plan_fixture_define (f, "web", "mode='shared'", "<corral:share percent='10' helpers='10'/>");
+    plan_fixture_start (f, "web");
+    g_assert_true (corral_definition_parse (inner, strlen (inner), &definition, &error));
+    g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
+    g_assert_no_error (error);
+    plan_fixture_start (f, "in");
+    one = plan_fixture_vm (f, "web1", 1);
+    two = plan_fixture_vm (f, "in1", 1);
+    g_assert_cmpint (quota_of (f, "/web/in"), ==, 50000 + 90000);
+    g_assert_cmpint (quota_of (f, "/web"), ==, 140000 + 20000);
+    /* On v2 a child's cap may be larger. */
+    if (f->core->cpu->version == 1)
+        leave_behind (f, "web.partition/in.partition/qemu-7-gone.libvirt-qemu", 90000);
+    plan_fixture_end (f, "in1", two);
+    g_assert_cmpstr (f->problems->str, ==, "");
+    g_assert_cmpint (quota_of (f, "/web/in"), ==, -1);
+    g_assert_cmpint (quota_of (f, "/web"), ==, 20000);
+    g_assert_true (corral_container_get_helpers_cap (f->core, one, &helpers));
+    g_assert_cmpint (helpers, ==, 10000);
 }
 
 /* Whatever step fails, the kernel is as before, and the caller is told. */
@@ -614,6 +668,7 @@ main (int argc, char **argv)
     plan_fixture_add ("/plan/admit-wishes", test_admit_wishes);
     plan_fixture_add ("/plan/shared", test_shared);
     plan_fixture_add ("/plan/share", test_share);
+    plan_fixture_add ("/plan/share/left-behind", test_share_left_behind);
     plan_fixture_add ("/plan/all-or-none", test_all_or_none);
     plan_fixture_add ("/plan/apply-all-or-none", test_apply_all_or_none);
     plan_fixture_add ("/plan/generation", test_generation);
