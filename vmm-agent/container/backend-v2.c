@@ -7,8 +7,9 @@
 #include <string.h>
 
 /* What VMs need; the others are passed on where they can be, since libvirt uses them if they are
- * there. */
+ * there, or since kvm counts vCPUs and moves VMs with them. */
 #define NEEDED (CORRAL_CONTROLLER_CPU | CORRAL_CONTROLLER_CPUSET)
+#define THREADED (NEEDED | CORRAL_CONTROLLER_KVM)
 
 static const struct {
     guint bit;
@@ -48,13 +49,15 @@ v2_prepare (CorralContainerCore *core, CorralHierarchy *h, const char *dir, Corr
 {
     g_autofree char *parent = corral_container_dir_parent (dir);
     const gboolean threaded = is_beneath_group (dir);
-    guint wanted = h->controllers, enabled;
+    guint wanted, enabled;
 
+    corral_container_has_kvm (core);
+    wanted = h->controllers;
     if (threaded) {
         g_autofree char *path = corral_dir_file (dir, "cgroup.type");
         g_autofree char *type = NULL;
 
-        wanted &= NEEDED;
+        wanted &= THREADED;
         /* There is no way back for a directory, so this has no undo but its removal. */
         if (corral_io_read (h->tree.fd, path, &type) == 0 && !g_str_equal (type, "threaded")) {
             int err = corral_io_write (&core->io, &h->tree, path, "threaded");

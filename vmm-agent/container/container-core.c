@@ -133,8 +133,7 @@ look_at_features (CorralContainerCore *core)
     }
     if (core->acct != NULL && core->acct->version == 1)
         core->features |= CORRAL_FEATURE_USAGE_PERCPU;
-    if (find_controller (core, CORRAL_CONTROLLER_KVM) != NULL)
-        core->features |= CORRAL_FEATURE_KVM;
+    corral_container_has_kvm (core);
     core->features |= CORRAL_FEATURE_THREAD_ANYWHERE;
     for (guint i = 0; i < core->hierarchies->len; i++) {
         const CorralHierarchy *h = g_ptr_array_index (core->hierarchies, i);
@@ -229,6 +228,7 @@ corral_container_core_backend (CorralContainerCore *core)
 guint
 corral_container_core_features (CorralContainerCore *core)
 {
+    corral_container_has_kvm (core);
     return core->features;
 }
 

@@ -235,7 +235,8 @@ place_of (Run *run, const Mover *mover)
                             : g_strdup (run->move->group);
 }
 
-/* The whole process at once, so that no thread that is born meanwhile stays behind. */
+/* The whole process at once, so that no thread that is born meanwhile stays behind: by the VM's
+ * name where KVM has one for it. */
 static gboolean
 move_process (Run *run, guint i, GError **error)
 {
@@ -246,7 +247,9 @@ move_process (Run *run, guint i, GError **error)
 
     if (corral_container_dir_within (leader->dirs[i], run->move->group))
         return TRUE;
-    err = write_number (run->core, h, dir, "cgroup.procs", run->pid);
+    err = corral_kvm_attach (run->core, h, dir, run->pid);
+    if (err == ENOENT)
+        err = write_number (run->core, h, dir, "cgroup.procs", run->pid);
     return err == 0 || corral_io_fail (error, err, "cannot move \"%s\" (process %d) into \"%s/%s\"",
                                        run->move->vm_name, (int) run->pid, h->tree.mount, dir);
 }

@@ -137,6 +137,18 @@ gboolean corral_proc_is_ending (CorralContainerCore *core, pid_t pid, pid_t tid)
 gboolean corral_devices_carry (CorralContainerCore *core, CorralHierarchy *h, const char *from,
                                const char *to, GError **error);
 
+/* --- container-kvm.c --- */
+
+#define CORRAL_KVM_STAT "kvm.stat"
+/* The VM of the process @pid, as kvm.attach wants it named, and the threads of its vCPUs: see
+ * corral_kvm_vms_find(). 0, or an errno; ENOENT: there is none. */
+int corral_kvm_find (CorralContainerCore *core, pid_t pid, guint *ret_fd, GArray *vcpus,
+                     gboolean *ret_complete);
+
+/* Moves the process @pid, all threads or none, to @dir by its kvm.attach. 0, or an errno; ENOENT:
+ * KVM runs no VM of it, or @dir has no such file, and it has not been moved. */
+int corral_kvm_attach (CorralContainerCore *core, CorralHierarchy *h, const char *dir, pid_t pid);
+
 /* --- container-usage.c, container-watch.c --- */
 
 void corral_usage_forget (CorralContainerCore *core, const char *dir);

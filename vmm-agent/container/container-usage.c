@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* CPU usage, from descriptors that stay open. */
+#include "vmm-agent/container/container-kvm-files.h"
 #include "vmm-agent/container/container-private.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ typedef enum {
     FILE_SYSTEM, /* v1: cpuacct.usage_sys */
     FILE_CAP,    /* v1: cpu.stat of the cpu controller */
     FILE_PERCPU, /* v1: cpuacct.usage_percpu */
+    FILE_KVM,    /* v2: kvm.stat */
     N_FILES,
 } UsageFile;
 
@@ -70,7 +72,9 @@ open_file (CorralContainerCore *core, const char *dir, UsageFile which, int *ret
                                                    "cpuacct.usage_sys", "cpu.stat",
                                                    "cpuacct.usage_percpu" };
     CorralHierarchy *h = which == FILE_CAP ? core->cpu : core->acct;
-    g_autofree char *path = corral_dir_file (dir, h->version == 2 ? "cpu.stat" : v1_names[which]);
+    g_autofree char *path = corral_dir_file (dir, which == FILE_KVM ? CORRAL_KVM_STAT
+                                                  : h->version == 2 ? "cpu.stat"
+                                                                    : v1_names[which]);
 
     return corral_io_open (h->tree.fd, path, O_RDONLY | O_NOFOLLOW, ret_fd);
 }
@@ -118,7 +122,11 @@ read_file (CorralContainerCore *core, const char *dir, UsageFile which, char *bu
             err = read_kept (files->fd[which], buffer, size);
         if (err == 0)
             return 0;
-        g_hash_table_remove (core->usage_files, dir);
+        /* kvm.stat may go, or never have been there, with the others as good as before. */
+        if (which != FILE_KVM)
+            g_hash_table_remove (core->usage_files, dir);
+        else if (files->fd[which] >= 0)
+            close (g_steal_fd (&files->fd[which]));
         if (err != ENODEV)
             break;
         if (try == 0)
@@ -248,5 +256,31 @@ corral_container_get_usage_percpu (CorralContainerCore *core, const char *path, 
         g_array_append_val (all, ns);
     }
     *ret_ns = g_steal_pointer (&all);
+    return TRUE;
+}
+
+gboolean
+corral_container_get_kvm_usage (CorralContainerCore *core, const char *path,
+                                CorralContainerKvmUsage *ret_usage, GError **error)
+{
+    CorralContainerKvmUsage usage;
+    g_autofree char *dir = NULL;
+    struct stat status;
+    char text[4096];
+    int err = ENOENT;
+
+    if (!corral_container_path_to_dir (path, &dir, error))
+        return FALSE;
+    if (g_str_equal (core->backend, "v2"))
+        err = read_file (core, dir, FILE_KVM, text, sizeof text);
+    if (err == 0 && !corral_kvm_stat_parse (text, &usage))
+        err = EILSEQ;
+    if (err == 0 && fstat (files_of (core, dir)->fd[FILE_KVM], &status) < 0)
+        err = errno;
+    if (err != 0)
+        return corral_io_fail (error, err,
+                               "cannot read what KVM has counted in the container \"%s\"", path);
+    usage.file = status.st_ino;
+    *ret_usage = usage;
     return TRUE;
 }

@@ -50,7 +50,7 @@ typedef enum {
     CORRAL_FEATURE_BURST = 1 << 3,
     CORRAL_FEATURE_USAGE_PERCPU = 1 << 4,    /* only v1's cpuacct has it */
     CORRAL_FEATURE_THREAD_ANYWHERE = 1 << 5, /* a vCPU may sit in an unrelated container: v1 */
-    CORRAL_FEATURE_KVM = 1 << 6,             /* the kernel's kvm subsystem is there */
+    CORRAL_FEATURE_KVM = 1 << 6,             /* the kernel's kvm subsystem is there, now */
     CORRAL_FEATURE_PARTITION = 1 << 7,       /* a container may be a cpuset partition: v2 */
 } CorralFeature;
 guint corral_container_core_features (CorralContainerCore *core);
@@ -378,6 +378,51 @@ gboolean corral_container_get_usage (CorralContainerCore *core, const char *path
 gboolean corral_container_get_usage_percpu (CorralContainerCore *core, const char *path,
                                             GArray **ret_ns, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- the kvm subsystem, of a kernel with our series --- */
+
+/* It comes and goes with KVM's modules, so each of these may find it, or not, at any time. */
+gboolean corral_container_has_kvm (CorralContainerCore *core);
+
+/* Has it count @path from now on, if it does not do so yet: a container that is made while it is
+ * there is counted from its birth. %CORRAL_ERROR_UNSUPPORTED where it is not there. */
+gboolean corral_container_enable_kvm (CorralContainerCore *core, const char *path, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* What KVM has measured of all threads that ran vCPUs in @path and everything beneath it, whose
+ * VM may have left or ended: its kvm.stat. */
+typedef struct {
+    guint64 file;         /* another number than before: counting has begun anew, at 0 */
+    guint64 guest_ns;     /* in guest mode */
+    guint64 host_ns;      /* on a pCPU for the guest, in the kernel; not what QEMU does itself */
+    guint64 run_delay_ns; /* runnable, waiting for a pCPU */
+    guint64 halt_poll_ns; /* of host_ns: polling for a halted vCPU */
+    guint64 halt_wait_ns; /* halted */
+    guint64 exits;
+} CorralContainerKvmUsage;
+/* %CORRAL_ERROR_NOT_FOUND when it does not count @path. As corral_container_get_usage(), by a
+ * descriptor that stays open. */
+gboolean corral_container_get_kvm_usage (CorralContainerCore *core, const char *path,
+                                         CorralContainerKvmUsage *ret_usage, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* A thread that KVM has seen run a vCPU. The id is QEMU's for KVM; on x86 it is the APIC's, which
+ * need not be the vCPU's number. */
+typedef struct {
+    pid_t tid;
+    int id;
+} CorralKvmVcpu;
+/**
+ * corral_container_get_kvm_vcpus:
+ * @ret_vcpus: (out) (transfer full): of CorralKvmVcpu, by id; those that have run
+ * @ret_complete: (out): those are all, so that no other thread of the process is a vCPU's
+ *
+ * By kvm.vms, in our own PID namespace.
+ *
+ * Returns: %FALSE when KVM runs no VM of the process @pid, or the kernel cannot tell
+ */
+gboolean corral_container_get_kvm_vcpus (CorralContainerCore *core, pid_t pid, GArray **ret_vcpus,
+                                         gboolean *ret_complete) G_GNUC_WARN_UNUSED_RESULT;
 
 /* --- watch --- */
 

@@ -321,7 +321,7 @@ test_names (gconstpointer kind)
 static void
 test_core (gconstpointer kind)
 {
-    static const char *const backends[N_HOSTS] = { NULL, "v2", "v1", "hybrid" };
+    static const char *const backends[N_HOSTS] = { NULL, "v2", "v1", "hybrid", "v2" };
     g_autoptr (Host) host = host_new (GPOINTER_TO_INT (kind));
 
     if (host == NULL)
@@ -331,10 +331,11 @@ test_core (gconstpointer kind)
     g_test_message ("backend %s, features 0x%x", corral_container_core_backend (host->core),
                     corral_container_core_features (host->core));
     g_assert_false (hwloc_bitmap_iszero (host->mems));
-    if (host->kind == HOST_FAKE_V2)
+    if (host->kind == HOST_FAKE_V2 || host->kind == HOST_FAKE_V2_KVM)
         g_assert_cmpuint (corral_container_core_features (host->core), ==,
                           CORRAL_FEATURE_CPUSET | CORRAL_FEATURE_WEIGHT | CORRAL_FEATURE_CAP |
-                              CORRAL_FEATURE_BURST | CORRAL_FEATURE_PARTITION);
+                              CORRAL_FEATURE_BURST | CORRAL_FEATURE_PARTITION |
+                              (host->kind == HOST_FAKE_V2 ? 0 : CORRAL_FEATURE_KVM));
     if (host->kind == HOST_FAKE_V1 || host->kind == HOST_FAKE_HYBRID)
         g_assert_cmpuint (corral_container_core_features (host->core), ==,
                           CORRAL_FEATURE_CPUSET | CORRAL_FEATURE_WEIGHT | CORRAL_FEATURE_CAP |
@@ -395,6 +396,10 @@ main (int argc, char **argv)
         { "throttled", test_throttled },
         { "usage-remade", test_usage_remade },
         { "names", test_names },
+        { "kvm", test_kvm },
+        { "kvm-usage", test_kvm_usage },
+        { "kvm-module", test_kvm_module },
+        { "kvm-attach", test_kvm_attach },
     };
 
     g_test_init (&argc, &argv, NULL);

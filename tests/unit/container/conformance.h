@@ -33,3 +33,10 @@ void test_thread (gconstpointer kind);
 void test_usage (gconstpointer kind);
 void test_throttled (gconstpointer kind);
 void test_usage_remade (gconstpointer kind);
+
+/* --- conformance-kvm.c --- */
+
+void test_kvm (gconstpointer kind);
+void test_kvm_usage (gconstpointer kind);
+void test_kvm_module (gconstpointer kind);
+void test_kvm_attach (gconstpointer kind);

@@ -27,6 +27,7 @@ struct _FakeKernel {
     char *cpus;
     GPtrArray *trees;
     GPtrArray *threads;
+    GPtrArray *kvms; /* fake-kvm.c */
     pid_t next_pid;
     gboolean stale;
     gboolean forgetful;
@@ -61,4 +62,11 @@ void fake_refresh (FakeKernel *k, gboolean cpuset_written);
 
 Thread *fake_find_thread (FakeKernel *k, pid_t tid);
 int fake_do_affinity (FakeKernel *k, pid_t tid, const char *list);
+int fake_move (FakeKernel *k, Tree *tree, const char *dir, const char *text, gboolean whole);
 gint64 fake_number (const Tree *tree, const char *dir, const char *file);
+
+/* --- fake-kvm.c --- */
+
+/* Lists the VMs in @dir and beneath it. */
+void fake_kvm_refresh (FakeKernel *k, const Tree *tree, const char *dir);
+int fake_kvm_attach (FakeKernel *k, Tree *tree, const char *dir, const char *text);

@@ -160,8 +160,10 @@ fake_refresh (FakeKernel *k, gboolean cpuset_written)
         const Tree *tree = g_ptr_array_index (k->trees, i);
 
         refresh_lists (k, tree, "");
-        if (tree->version == 2)
+        if (tree->version == 2) {
             refresh_types (tree, "");
+            fake_kvm_refresh (k, tree, "");
+        }
     }
     refresh_effective (cpuset, "", "cpus", NULL);
     refresh_effective (cpuset, "", "mems", NULL);
@@ -404,11 +406,13 @@ fake_kernel_new (FakeKind kind, const char *cpus)
     k->cpus = g_strdup (cpus);
     k->trees = g_ptr_array_new_with_free_func (tree_free);
     k->threads = g_ptr_array_new_with_free_func (thread_free);
+    k->kvms = g_ptr_array_new_with_free_func (g_free);
     k->next_pid = 1000;
     self = g_build_filename (k->root, "proc", "self", NULL);
     table = g_build_filename (self, "mountinfo", NULL);
-    if (kind == FAKE_V2)
-        add_tree (k, mounts, "", 2, "cpuset cpu io memory");
+    if (kind == FAKE_V2 || kind == FAKE_V2_KVM)
+        add_tree (k, mounts, "", 2,
+                  kind == FAKE_V2 ? "cpuset cpu io memory" : "cpuset cpu io memory kvm");
     else {
         g_string_append (
             mounts, "40 25 0:40 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n");
@@ -441,6 +445,7 @@ fake_kernel_free (FakeKernel *k)
     remove_folder (k->root);
     close (k->root_fd);
     g_ptr_array_unref (k->threads);
+    g_ptr_array_unref (k->kvms);
     g_ptr_array_unref (k->trees);
     g_free (k->cpus);
     g_free (k->root);

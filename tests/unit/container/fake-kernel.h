@@ -5,7 +5,7 @@
 
 #include "vmm-agent/container/container-private.h"
 
-typedef enum { FAKE_V2, FAKE_V1, FAKE_HYBRID } FakeKind;
+typedef enum { FAKE_V2, FAKE_V1, FAKE_HYBRID, FAKE_V2_KVM } FakeKind;
 
 typedef struct _FakeKernel FakeKernel;
 
@@ -31,5 +31,17 @@ void fake_kernel_set_stale (FakeKernel *kernel, gboolean stale);
 void fake_kernel_set_forgetful (FakeKernel *kernel, gboolean forgetful);
 /* How often a written affinity is ignored from now on. */
 void fake_kernel_set_deaf (FakeKernel *kernel, guint times);
+
+/* --- FAKE_V2_KVM --- */
+
+/* A VM of @pid, with @n vCPUs of the ids 0, 2, 4...; threads 0 have not run yet. */
+void fake_kernel_create_kvm (FakeKernel *kernel, pid_t pid, guint fd, const pid_t *vcpus, guint n);
+typedef struct {
+    guint64 guest_usec, host_usec, run_delay_usec, exits;
+} FakeRun;
+/* What the thread does while it runs a vCPU; it burns that. */
+void fake_kernel_run (FakeKernel *kernel, pid_t tid, const FakeRun *run);
+/* KVM's module goes, with all VMs and all that was counted, or comes. */
+void fake_kernel_set_kvm (FakeKernel *kernel, gboolean on);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (FakeKernel, fake_kernel_free)

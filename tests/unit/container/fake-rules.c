@@ -75,8 +75,8 @@ check_destination (const Tree *tree, const char *dir)
     return 0;
 }
 
-static int
-move (FakeKernel *k, Tree *tree, const char *dir, const char *text, gboolean whole)
+int
+fake_move (FakeKernel *k, Tree *tree, const char *dir, const char *text, gboolean whole)
 {
     const pid_t number = (pid_t) g_ascii_strtoll (text, NULL, 10);
     g_autofree char *domain = domain_of (tree, dir);
@@ -202,11 +202,11 @@ write_control (FakeKernel *k, const Tree *tree, const char *dir, const char *tex
     g_autoptr (GPtrArray) below = fake_children (tree, dir);
     g_auto (GStrv) changes = g_strsplit (text, " ", -1);
     g_autoptr (GString) now = g_string_new (NULL);
-    static const char *const all[] = { "cpuset", "cpu", "io", "memory" };
+    static const char *const all[] = { "cpuset", "cpu", "io", "memory", "kvm" };
 
     for (guint c = 0; changes[c] != NULL; c++) {
         const char *name = changes[c] + 1;
-        const gboolean threadable = g_str_has_prefix (name, "cpu");
+        const gboolean threadable = g_str_has_prefix (name, "cpu") || g_str_equal (name, "kvm");
 
         if (*changes[c] == '+' && !fake_word_in (own, " ", name))
             return ENOENT;
@@ -259,9 +259,11 @@ do_write (FakeKernel *k, Tree *tree, const char *path, const char *raw)
     if (!fake_has (tree, dir, file))
         return ENOENT;
     if (g_str_equal (file, "cgroup.procs"))
-        return move (k, tree, dir, text, TRUE);
+        return fake_move (k, tree, dir, text, TRUE);
     if (g_str_equal (file, "tasks") || g_str_equal (file, "cgroup.threads"))
-        return move (k, tree, dir, text, FALSE);
+        return fake_move (k, tree, dir, text, FALSE);
+    if (g_str_equal (file, "kvm.attach"))
+        return fake_kvm_attach (k, tree, dir, text);
     if (g_str_equal (file, "cpuset.cpus.partition")) {
         if (!fake_word_in ("member root isolated", " ", text))
             return EINVAL;

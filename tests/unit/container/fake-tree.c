@@ -39,6 +39,10 @@ static const struct {
     { "cpuset", 2, "cpuset.cpus.effective", "" },
     { "cpuset", 2, "cpuset.mems.effective", "" },
     { "cpuset", 2, "cpuset.cpus.partition", "member" },
+    { "kvm", 2, "kvm.stat",
+      "guest_usec 0\nhost_usec 0\nrun_delay_usec 0\nhalt_poll_usec 0\nhalt_wait_usec 0\nexits 0" },
+    { "kvm", 2, "kvm.vms", "" },
+    { "kvm", 2, "kvm.attach", "" },
 };
 
 char *
@@ -137,8 +141,9 @@ fake_word_in (const char *words, const char *separator, const char *word)
 }
 
 static gboolean
-tree_has (const Tree *tree, const char *dir, const char *controller)
+tree_has (const Tree *tree, const char *dir, const char *controller, const char *file)
 {
+    static const char *const at_top[] = { "kvm.stat", "kvm.vms", NULL };
     g_autofree char *on = NULL;
 
     if (*controller == '\0')
@@ -146,7 +151,7 @@ tree_has (const Tree *tree, const char *dir, const char *controller)
     if (tree->version == 1)
         return fake_word_in (tree->controllers, ",", controller);
     on = fake_get (tree, dir, "cgroup.controllers");
-    return fake_word_in (on, " ", controller) && *dir != '\0';
+    return fake_word_in (on, " ", controller) && (*dir != '\0' || g_strv_contains (at_top, file));
 }
 
 /* Makes the files that @dir should have, and removes those of controllers that are off. */
@@ -156,7 +161,7 @@ fake_fill (const Tree *tree, const char *dir)
     for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
         if (files[i].version != 0 && files[i].version != tree->version)
             continue;
-        if (!tree_has (tree, dir, files[i].controller))
+        if (!tree_has (tree, dir, files[i].controller, files[i].file))
             fake_drop (tree, dir, files[i].file);
         else if (!fake_has (tree, dir, files[i].file))
             fake_put (tree, dir, files[i].file, files[i].text);

@@ -16,7 +16,8 @@
 
 #define DEADLINE_USEC (20 * G_USEC_PER_SEC)
 
-const char *const host_names[N_HOSTS] = { "kernel", "fixture-v2", "fixture-v1", "fixture-hybrid" };
+const char *const host_names[N_HOSTS] = { "kernel", "fixture-v2", "fixture-v1", "fixture-hybrid",
+                                          "fixture-v2-kvm" };
 
 /* --- the child of a real host: it may only use what is safe after fork() --- */
 
@@ -179,6 +180,12 @@ on_step (const CorralIoCall *call, gpointer data)
     Host *host = data;
 
     host->steps++;
+    if (call->op == CORRAL_IO_WRITE && g_str_has_suffix (call->path, "/kvm.attach")) {
+        g_free (host->attached);
+        host->attached = g_strdup (call->text);
+    }
+    if (call->op == CORRAL_IO_WRITE && g_str_has_suffix (call->path, "/cgroup.procs"))
+        host->process_moves++;
     if (host->fail_at != 0 && host->steps >= host->fail_at &&
         host->steps < host->fail_at + host->fail_count)
         return host->fail_errno;
@@ -255,7 +262,7 @@ start_guardian (Host *host)
 Host *
 host_new (HostKind kind)
 {
-    static const FakeKind fakes[N_HOSTS] = { 0, FAKE_V2, FAKE_V1, FAKE_HYBRID };
+    static const FakeKind fakes[N_HOSTS] = { 0, FAKE_V2, FAKE_V1, FAKE_HYBRID, FAKE_V2_KVM };
     g_autoptr (Host) host = g_new0 (Host, 1);
     g_autoptr (GError) error = NULL;
 
@@ -322,6 +329,7 @@ host_free (Host *host)
     hwloc_bitmap_free (host->cpus);
     hwloc_bitmap_free (host->mems);
     g_free (host->top);
+    g_free (host->attached);
     g_free (host);
 }
 
@@ -355,6 +363,8 @@ host_spawn (Host *host, int n)
         vm->pid = fake_kernel_spawn (host->fake, n);
         for (int i = 0; i < n; i++)
             vm->tids[i] = vm->pid + i;
+        if (host->kind == HOST_FAKE_V2_KVM)
+            fake_kernel_create_kvm (host->fake, vm->pid, 11, vm->tids + 1, (guint) MAX (n - 2, 0));
     } else
         spawn_real (vm);
     g_ptr_array_add (host->vms, vm);

@@ -4,7 +4,14 @@
 
 #include "tests/unit/container/fake-kernel.h"
 
-typedef enum { HOST_REAL, HOST_FAKE_V2, HOST_FAKE_V1, HOST_FAKE_HYBRID, N_HOSTS } HostKind;
+typedef enum {
+    HOST_REAL,
+    HOST_FAKE_V2,
+    HOST_FAKE_V1,
+    HOST_FAKE_HYBRID,
+    HOST_FAKE_V2_KVM, /* each VM is one of KVM, by descriptor 11 */
+    N_HOSTS
+} HostKind;
 
 typedef struct {
     HostKind kind;
@@ -20,8 +27,10 @@ typedef struct {
     guint fail_at;    /* which of them fails; 0: none */
     guint fail_count; /* how many in a row */
     int fail_errno;
-    pid_t clone_from; /* fake: at each step a new thread appears beside this one */
-    guint clones;     /* so many times */
+    pid_t clone_from;    /* fake: at each step a new thread appears beside this one */
+    guint clones;        /* so many times */
+    char *attached;      /* (nullable): what was last written to a kvm.attach */
+    guint process_moves; /* writes to a cgroup.procs */
 } Host;
 
 typedef struct {
