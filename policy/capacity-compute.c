@@ -454,41 +454,35 @@ guess_shared (const CorralCapacityRow *row, const CorralProbeCase *what, guint n
 }
 
 /* The three questions for one place. @candidates: pCPUs that may be got there. */
-static gboolean
+static void
 ask_largest (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, CorralProbeCase *what,
-             const CorralCpuset *candidates, GError **error)
+             const CorralCpuset *candidates)
 {
     guint n_candidates = (guint) hwloc_bitmap_weight (candidates);
     CorralPlacementMode mode = what->wish.mode;
-    guint found;
+    int found;
 
     if (mode == CORRAL_MODE_NONE || mode == CORRAL_MODE_DEDICATED) {
         what->wish.mode = CORRAL_MODE_DEDICATED;
-        if (!corral_probe_largest (probe, what, n_candidates, &found, error))
-            return FALSE;
-        row->largest_dedicated = MAX (row->largest_dedicated, (int) found);
+        found = (int) corral_probe_largest (probe, what, n_candidates);
+        row->largest_dedicated = MAX (row->largest_dedicated, found);
         what->wish.smt = CORRAL_SMT_ISOLATE;
         what->wishes = CORRAL_WISH_SMT;
-        if (!corral_probe_largest (probe, what, whole_cores (compute, candidates), &found, error))
-            return FALSE;
-        row->largest_isolated = MAX (row->largest_isolated, (int) found);
+        found = (int) corral_probe_largest (probe, what, whole_cores (compute, candidates));
+        row->largest_isolated = MAX (row->largest_isolated, found);
         what->wish.smt = CORRAL_SMT_PREFER;
         what->wishes = 0;
     }
     if (mode == CORRAL_MODE_NONE || mode == CORRAL_MODE_SHARED) {
         what->wish.mode = CORRAL_MODE_SHARED;
-        if (!corral_probe_largest (probe, what, guess_shared (row, what, n_candidates), &found,
-                                   error))
-            return FALSE;
-        row->largest_shared = MAX (row->largest_shared, (int) found);
+        found = (int) corral_probe_largest (probe, what, guess_shared (row, what, n_candidates));
+        row->largest_shared = MAX (row->largest_shared, found);
     }
-    return TRUE;
 }
 
 /* In the container itself, or in a new child of one that has no mode. */
-static gboolean
-ask_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, guint index,
-               GError **error)
+static void
+ask_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, guint index)
 {
     const CorralPlanContainer *container = &compute->input->containers[index];
     g_autoptr (CorralCpuset) candidates = hwloc_bitmap_alloc ();
@@ -501,7 +495,7 @@ ask_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, gui
 
     row->largest_dedicated = row->largest_isolated = row->largest_shared = -1;
     if (container->wish.mode == CORRAL_MODE_HOUSEKEEPING)
-        return TRUE;
+        return;
     what.wish.mode = container->wish.mode;
     what.wish.overcommit = container->wish.overcommit;
     if (what.new_child)
@@ -509,12 +503,12 @@ ask_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, gui
     hwloc_bitmap_and (candidates, compute->free, region_of (compute, index));
     hwloc_bitmap_and (kept, compute->kept, row->cpus);
     hwloc_bitmap_or (candidates, candidates, kept);
-    return ask_largest (compute, probe, row, &what, candidates, error);
+    ask_largest (compute, probe, row, &what, candidates);
 }
 
 /* In a new container at the top, with the pCPUs of @row. */
-static gboolean
-ask_new_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, GError **error)
+static void
+ask_new_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row)
 {
     g_autoptr (CorralCpuset) candidates = hwloc_bitmap_alloc ();
     CorralProbeCase what = {
@@ -525,7 +519,7 @@ ask_new_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row,
     };
 
     hwloc_bitmap_and (candidates, compute->free, row->cpus);
-    return ask_largest (compute, probe, row, &what, candidates, error);
+    ask_largest (compute, probe, row, &what, candidates);
 }
 
 static void
@@ -568,11 +562,11 @@ usual_vcpus (const Compute *compute)
     return (median + threads - 1) / threads * threads;
 }
 
-static gboolean
-ask_stranded (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, GError **error)
+static void
+ask_stranded (Compute *compute, CorralProbe *probe, CorralCapacityRow *row)
 {
     guint shape = compute->capacity->shape_vcpus;
-    guint ideal = row->free / shape, found;
+    guint ideal = row->free / shape;
     CorralProbeCase what = {
         .path = "",
         .new_child = TRUE,
@@ -584,10 +578,7 @@ ask_stranded (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, GErr
         .no_moves = TRUE,
     };
 
-    if (!corral_probe_count (probe, &what, shape, ideal, &found, error))
-        return FALSE;
-    row->stranded = (ideal - found) * shape;
-    return TRUE;
+    row->stranded = (ideal - corral_probe_count (probe, &what, shape, ideal)) * shape;
 }
 
 static gboolean
@@ -600,13 +591,11 @@ ask_planner (Compute *compute, GError **error)
     if (probe == NULL)
         return FALSE;
     for (guint i = 0; i < compute->input->n_containers; i++) {
-        if (!ask_container (compute, probe, &rows[first + i], i, error))
-            return FALSE;
+        ask_container (compute, probe, &rows[first + i], i);
     }
     for (guint i = 0; i < first; i++) {
-        if (!ask_new_container (compute, probe, &rows[i], error) ||
-            !ask_stranded (compute, probe, &rows[i], error))
-            return FALSE;
+        ask_new_container (compute, probe, &rows[i]);
+        ask_stranded (compute, probe, &rows[i]);
         for (guint j = 0; j < compute->input->n_containers; j++) {
             if (hwloc_bitmap_isincluded (region_of (compute, j), rows[i].cpus))
                 take_better (&rows[i], &rows[first + j]);

@@ -26,19 +26,13 @@ typedef struct {
     gboolean no_moves;           /* of running VMs */
 } CorralProbeCase;
 
-/* Whether @n_vms VMs of @n_vcpus each have a place, and nobody loses one for them. */
-gboolean corral_probe_fits (CorralProbe *probe, const CorralProbeCase *what, guint n_vms,
-                            guint n_vcpus, gboolean *ret_fits, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
-
-/* The most vCPUs that one VM may have, from 0 to CORRAL_CAPACITY_VCPUS_MAX. @guess: where to begin.
- */
-gboolean corral_probe_largest (CorralProbe *probe, const CorralProbeCase *what, guint guess,
-                               guint *ret_vcpus, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The most vCPUs that one VM may have, from 0 to CORRAL_CAPACITY_VCPUS_MAX, so that it has a place
+ * and nobody loses one for it. @guess: where to begin. */
+guint corral_probe_largest (CorralProbe *probe, const CorralProbeCase *what, guint guess);
 
 /* The most VMs of @n_vcpus each, up to @most. */
-gboolean corral_probe_count (CorralProbe *probe, const CorralProbeCase *what, guint n_vcpus,
-                             guint most, guint *ret_vms, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+guint corral_probe_count (CorralProbe *probe, const CorralProbeCase *what, guint n_vcpus,
+                          guint most);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralProbe, corral_probe_free)
 

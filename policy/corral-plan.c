@@ -123,18 +123,73 @@ write_containers (const PlanState *state, CorralPlan *plan)
 
 /* --- VMs --- */
 
+static gboolean
+is_moved_to (const CorralCpuset *now, guint number)
+{
+    return !hwloc_bitmap_isset (now, number) && !hwloc_bitmap_iszero (now);
+}
+
+/* A vCPU that floats moves only if it cannot stay wherever it may be. */
+static gboolean
+is_moved_into (const CorralCpuset *now, const CorralCpuset *set)
+{
+    return !hwloc_bitmap_isincluded (set, now) && !hwloc_bitmap_isincluded (now, set);
+}
+
+/* @own: the set that its vCPUs float over, if they do */
 static guint
-moves_of (const PlanState *state, guint vm, CorralCpuset *const *planned)
+moves_of (const PlanState *state, guint vm, const CorralCpuset *own)
 {
     const CorralPlanVm *input = &state->input->vms[vm];
+    const int *cpus = state->vms[vm].cpus;
+    gboolean moved = FALSE;
     guint moves = 0;
 
-    for (guint i = 0; i < input->n_vcpus && input->running && input->vcpus != NULL; i++)
-        /* A vCPU that floats moves only if it cannot stay wherever it may be. */
-        moves += input->vcpus[i] != NULL && !hwloc_bitmap_iszero (input->vcpus[i]) &&
-                 !hwloc_bitmap_isincluded (planned[i], input->vcpus[i]) &&
-                 !hwloc_bitmap_isincluded (input->vcpus[i], planned[i]);
+    for (guint i = 0; i < input->n_vcpus && input->running && input->vcpus != NULL; i++) {
+        if (input->vcpus[i] == NULL)
+            continue;
+        if (cpus != NULL)
+            moved = is_moved_to (input->vcpus[i], state->topology->cpus[cpus[i]].number);
+        else if (i == 0 || input->vcpus[i] != input->vcpus[i - 1])
+            moved = is_moved_into (input->vcpus[i], own);
+        moves += moved;
+    }
     return moves;
+}
+
+static gboolean
+is_planned (const PlanState *state, guint vm)
+{
+    return !state->vms[vm].refused && state->vms[vm].container >= 0 &&
+           plan_wish_of (state, state->vms[vm].container)->mode != CORRAL_MODE_NONE;
+}
+
+guint
+plan_count_moves (const PlanState *state)
+{
+    g_autoptr (GPtrArray) own = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
+    guint moves = 0;
+
+    for (guint c = 0; c < state->input->n_containers; c++)
+        g_ptr_array_add (own, plan_wish_of (state, (int) c)->mode == CORRAL_MODE_NONE
+                                  ? NULL
+                                  : own_set (state, (int) c));
+    for (guint v = 0; v < state->input->n_vms; v++)
+        if (is_planned (state, v))
+            moves += moves_of (state, v, g_ptr_array_index (own, state->vms[v].container));
+    return moves;
+}
+
+guint
+plan_count_refused (const PlanState *state)
+{
+    guint refused = 0;
+
+    for (guint c = 0; c < state->input->n_containers; c++)
+        refused += state->containers[c].refused;
+    for (guint v = 0; v < state->input->n_vms; v++)
+        refused += state->vms[v].refused;
+    return refused;
 }
 
 /* Many VMs of one shape may have been refused for the same reasons: these are told once. */
@@ -157,14 +212,12 @@ write_vm (PlanState *state, CorralPlan *plan, guint index)
     CorralPlannedVm *planned = &plan->vms[index];
     CorralPlannedContainer *container =
         vm->container >= 0 ? &plan->containers[vm->container] : NULL;
-    const CorralPlacementMode mode =
-        vm->container >= 0 ? plan_wish_of (state, vm->container)->mode : CORRAL_MODE_NONE;
     CorralPlacement wish;
 
     planned->name = g_strdup (input->name);
     planned->path = g_strdup (input->path);
     planned->refused = vm->refused;
-    planned->planned = mode != CORRAL_MODE_NONE && !vm->refused;
+    planned->planned = is_planned (state, index);
     planned->n_vcpus = input->n_vcpus;
     planned->helpers_quota_usec = -1;
     planned->reasons = is_refused_alike (state, index)
@@ -196,7 +249,7 @@ write_vm (PlanState *state, CorralPlan *plan, guint index)
     if (wish.helpers_percent > 0)
         planned->helpers_quota_usec =
             MAX ((gint64) wish.helpers_percent * PERCENT_USEC, QUOTA_MIN_USEC);
-    planned->moves = moves_of (state, index, planned->vcpus);
+    planned->moves = moves_of (state, index, container->own);
     plan->n_moves += planned->moves;
 }
 

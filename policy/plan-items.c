@@ -60,22 +60,6 @@ plan_pad_need (const PlanState *state, int container)
 
 /* --- giving and taking --- */
 
-gboolean
-plan_item_has (const PlanState *state, const PlanItem *item, guint cpu)
-{
-    const PlanSlot *slot = &state->slots[cpu];
-
-    switch (item->kind) {
-    case PLAN_ITEM_PAD:
-        return slot->pad && slot->container == (int) item->index;
-    case PLAN_ITEM_POOL:
-        return !slot->pad && slot->vm < 0 && slot->container == (int) item->index;
-    case PLAN_ITEM_VM:
-    default:
-        return slot->vm == (int) item->index;
-    }
-}
-
 int
 plan_item_container (const PlanState *state, const PlanItem *item)
 {
@@ -90,7 +74,7 @@ plan_item_release (PlanState *state, const PlanItem *item)
             state->slots[i] = (PlanSlot){ .container = -1, .vm = -1 };
     state->changes++;
     if (item->kind == PLAN_ITEM_VM)
-        g_clear_pointer (&state->vms[item->index].cpus, g_free);
+        g_clear_pointer (&state->vms[item->index].cpus, g_rc_box_release);
 }
 
 void
@@ -103,16 +87,32 @@ plan_item_take (PlanState *state, const PlanItem *item, guint cpu, gboolean idle
                                     .pad = item->kind == PLAN_ITEM_PAD };
 }
 
-/* Where the vCPU runs now, if that is one pCPU; else -1. */
+static int *
+find_now (const PlanState *state, const CorralPlanVm *input)
+{
+    int *now = g_rc_box_alloc (MAX (input->n_vcpus, 1) * sizeof *now);
+
+    for (guint i = 0; i < input->n_vcpus; i++) {
+        const CorralCpuset *set = input->vcpus[i];
+
+        now[i] = set != NULL && hwloc_bitmap_weight (set) == 1
+                     ? corral_topology_find (state->topology, (guint) hwloc_bitmap_first (set))
+                     : -1;
+    }
+    return now;
+}
+
 int
 plan_place_now (const PlanState *state, guint vm, guint vcpu)
 {
-    const CorralPlanVm *input = &state->input->vms[vm];
-    const CorralCpuset *set = input->vcpus != NULL ? input->vcpus[vcpu] : NULL;
+    PlanVm *at = &state->vms[vm];
 
-    if (set == NULL || hwloc_bitmap_weight (set) != 1)
+    if (state->input->vms[vm].vcpus == NULL)
         return -1;
-    return corral_topology_find (state->topology, (guint) hwloc_bitmap_first (set));
+    /* It is asked for again and again. */
+    if (at->now == NULL)
+        at->now = find_now (state, &state->input->vms[vm]);
+    return at->now[vcpu];
 }
 
 /* Each vCPU keeps its pCPU if that is among the VM's new ones; the others get what is left. */
@@ -122,7 +122,7 @@ plan_settle_vm (PlanState *state, guint vm, const PlanPick *pick)
     const PlanItem item = { PLAN_ITEM_VM, vm };
     const guint n = state->input->vms[vm].n_vcpus;
     g_autofree guint8 *left = g_new0 (guint8, state->n);
-    int *cpus = g_new (int, n);
+    int *cpus = g_rc_box_alloc (n * sizeof *cpus);
     guint next = 0;
 
     for (guint i = 0; i < pick->cpus->len; i++) {
@@ -145,7 +145,7 @@ plan_settle_vm (PlanState *state, guint vm, const PlanPick *pick)
             next++;
         cpus[i] = (int) g_array_index (pick->cpus, guint, next++);
     }
-    g_free (state->vms[vm].cpus);
+    g_clear_pointer (&state->vms[vm].cpus, g_rc_box_release);
     state->vms[vm].cpus = cpus;
 }
 

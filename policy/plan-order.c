@@ -49,6 +49,7 @@ is_better (const Judgement *a, const Judgement *b)
 
 typedef struct {
     const CorralPlanInput *input;
+    const PlanState *start; /* before any of them has a place */
     PlanState *best;
     Judgement judgement;
     guint *order; /* the best one's */
@@ -59,11 +60,11 @@ typedef struct {
 static gboolean
 try_order (Search *search, const guint *order)
 {
-    PlanState *state = plan_state_new (search->input, NULL);
+    PlanState *state = plan_state_extend (search->start, search->input);
     Judgement judgement;
 
     search->tries--;
-    plan_place_all (state, order);
+    plan_place_starting (state, order);
     judgement = judge (state);
     if (!is_better (&judgement, &search->judgement)) {
         plan_state_free (state);
@@ -221,21 +222,35 @@ n_to_start (const CorralPlanInput *input)
 }
 
 PlanState *
-plan_best (const CorralPlanInput *input, GError **error)
+plan_best_of (PlanState *start)
 {
-    const guint64 work = (guint64) MAX (input->n_vms, 1) * input->topology->n_cpus;
-    Search search = { .input = input, .best = plan_state_new (input, error) };
+    const CorralPlanInput *input = start->input;
+    const guint64 work = (guint64) MAX (input->n_vms, 1) * MAX (input->topology->n_cpus, 1);
+    Search search = { .input = input, .start = start };
 
-    if (search.best == NULL)
-        return NULL;
+    search.tries = n_to_start (input) > 1 ? (guint) MIN (WORK_MAX / work, TRIES_MAX) : 0;
+    search.best = search.tries > 0 ? plan_state_extend (start, input) : start;
     search.order = g_new (guint, MAX (input->n_vms, 1));
     for (guint v = 0; v < input->n_vms; v++)
         search.order[v] = v;
-    search.tries = (guint) MIN (WORK_MAX / work, TRIES_MAX);
-    plan_place_all (search.best, search.order);
+    plan_place_starting (search.best, search.order);
     search.judgement = judge (search.best);
-    if (search.judgement.vms > 0 && search.tries > 0 && n_to_start (input) > 1)
+    if (search.judgement.vms > 0 && search.tries > 0)
         improve (&search);
     g_free (search.order);
+    if (search.best != start)
+        plan_state_free (start);
     return search.best;
+}
+
+PlanState *
+plan_best (const CorralPlanInput *input, GError **error)
+{
+    PlanState *state = plan_state_new (input, error);
+
+    if (state == NULL)
+        return NULL;
+    plan_place_running (state);
+    plan_place_reserved (state);
+    return plan_best_of (state);
 }

@@ -304,8 +304,8 @@ keep_what_runs (PlanState *state)
 }
 
 /* Without room for all of its running VMs a shared container keeps the first of them. */
-static void
-fill_pool (PlanState *state, guint container)
+void
+plan_fill_pool (PlanState *state, guint container)
 {
     const PlanItem pool = { PLAN_ITEM_POOL, container };
 
@@ -326,7 +326,7 @@ fill_pool (PlanState *state, guint container)
 }
 
 void
-plan_place_all (PlanState *state, const guint *order)
+plan_place_running (PlanState *state)
 {
     const CorralPlanInput *input = state->input;
 
@@ -336,7 +336,14 @@ plan_place_all (PlanState *state, const guint *order)
             place_one (state, v);
     for (guint c = 0; c < input->n_containers; c++)
         if (plan_wish_of (state, (int) c)->mode == CORRAL_MODE_SHARED)
-            fill_pool (state, c);
+            plan_fill_pool (state, c);
+}
+
+void
+plan_place_reserved (PlanState *state)
+{
+    const CorralPlanInput *input = state->input;
+
     for (guint c = 0; c < input->n_containers; c++) {
         const PlanItem pad = { PLAN_ITEM_PAD, c };
 
@@ -344,6 +351,11 @@ plan_place_all (PlanState *state, const guint *order)
             !plan_find_place (state, &pad))
             state->containers[c].refused = TRUE;
     }
-    for (guint i = 0; i < input->n_vms; i++)
+}
+
+void
+plan_place_starting (PlanState *state, const guint *order)
+{
+    for (guint i = 0; i < state->input->n_vms; i++)
         place_one (state, order[i]);
 }

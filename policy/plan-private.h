@@ -18,28 +18,38 @@ typedef struct {
     guint vcpus; /* placed, in it and beneath it */
     guint own;   /* placed in itself */
     gboolean refused;
-    guint8 *domain; /* by pCPU: whether its own VMs may have it, housekeeping and others aside */
+    guint8 *domain; /* by pCPU: whether its own VMs may have it, housekeeping and others aside; a
+                       GRcBox that copies of the state share */
 } PlanContainer;
 
 typedef struct {
     int container; /* index; -1: there is no such container */
     gboolean placed;
     gboolean refused;
-    int *cpus;          /* n_vcpus indices of pCPUs, when dedicated and placed */
+    int *now;           /* (nullable): see plan_place_now(); a GRcBox, as is ... */
+    int *cpus;          /* n_vcpus indices of pCPUs, when dedicated and placed; never written to */
     CorralPlanRule why; /* when refused: the rule that the whole VM fell to */
     int why_at;         /* container of CORRAL_RULE_LIMIT or _CONTAINER; -1 */
 } PlanVm;
 
+/* What is the same in all copies of a state; a GRcBox. */
+typedef struct _PlanTables PlanTables;
+
 typedef struct {
     const CorralPlanInput *input;
     const CorralTopology *topology;
-    guint n; /* pCPUs */
+    PlanTables *tables; /* owns the tables below */
+    guint n;            /* pCPUs */
     PlanSlot *slots;
     guint8 *housekeeping; /* by pCPU */
     int *fence;           /* by pCPU: the unplanned container it is for, and those beneath; or -1 */
     guint *core_size;     /* by core: online pCPUs */
     guint *core_start;    /* by core: where its pCPUs begin in core_cpus; one more at the end */
     guint *core_cpus;     /* indices of pCPUs, core by core */
+    guint *core_node;     /* by core */
+    guint *core_l3;       /* by core */
+    guint *l3_start;      /* by L3 group: where its cores begin in l3_cores; one more at the end */
+    guint *l3_cores;      /* cores, L3 group by L3 group */
     PlanContainer *containers;
     PlanVm *vms;
     guint64 changes; /* of slots, so far */
@@ -58,6 +68,10 @@ typedef struct {
 /* --- plan-state.c --- */
 
 PlanState *plan_state_new (const CorralPlanInput *input, GError **error);
+/* A copy, as it would be had it been made for @input: the state's own with one container more, or
+ * none, which has a mode and VMs of @input only, and with more VMs, which do not run. They come
+ * last. */
+PlanState *plan_state_extend (const PlanState *state, const CorralPlanInput *input);
 void plan_state_free (PlanState *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PlanState, plan_state_free)
 
@@ -68,7 +82,12 @@ gboolean plan_is_beneath (const PlanState *state, int container, int ancestor);
 /* Whether @container's VMs could have the pCPU if nobody had it. */
 gboolean plan_is_open (const PlanState *state, int container, guint cpu);
 /* The same, and nobody has it. */
-gboolean plan_is_free (const PlanState *state, int container, guint cpu);
+static inline gboolean
+plan_is_free (const PlanState *state, int container, guint cpu)
+{
+    return state->slots[cpu].container < 0 && plan_is_open (state, container, cpu);
+}
+
 void plan_count (PlanState *state, int container, int vcpus);
 
 /* --- plan-select.c --- */
@@ -106,7 +125,22 @@ typedef struct {
     guint index; /* of the container or VM */
 } PlanItem;
 
-gboolean plan_item_has (const PlanState *state, const PlanItem *item, guint cpu);
+static inline gboolean
+plan_item_has (const PlanState *state, const PlanItem *item, guint cpu)
+{
+    const PlanSlot *slot = &state->slots[cpu];
+
+    switch (item->kind) {
+    case PLAN_ITEM_PAD:
+        return slot->pad && slot->container == (int) item->index;
+    case PLAN_ITEM_POOL:
+        return !slot->pad && slot->vm < 0 && slot->container == (int) item->index;
+    case PLAN_ITEM_VM:
+    default:
+        return slot->vm == (int) item->index;
+    }
+}
+
 int plan_item_container (const PlanState *state, const PlanItem *item);
 void plan_item_release (PlanState *state, const PlanItem *item);
 void plan_item_take (PlanState *state, const PlanItem *item, guint cpu, gboolean idle);
@@ -142,13 +176,27 @@ gboolean plan_find_place (PlanState *state, const PlanItem *item);
 
 /* --- plan-place.c --- */
 
-/* @order: of the VMs, by index; those that run come first all the same */
-void plan_place_all (PlanState *state, const guint *order);
+/* In three steps: what runs, and shared sets; reservations; and VMs that are to start, in @order,
+ * by index. */
+void plan_place_running (PlanState *state);
+void plan_place_reserved (PlanState *state);
+void plan_place_starting (PlanState *state, const guint *order);
+/* The shared container's set, of the first step. */
+void plan_fill_pool (PlanState *state, guint container);
 
 /* --- plan-order.c --- */
 
 /* Places everything in the order, of those tried, that leaves fewest vCPUs out. */
 PlanState *plan_best (const CorralPlanInput *input, GError **error);
+/* The same from the third step on. @state: (transfer full) */
+PlanState *plan_best_of (PlanState *state);
+
+/* --- corral-plan.c --- */
+
+/* Containers and VMs. */
+guint plan_count_refused (const PlanState *state);
+/* Running vCPUs whose place changes. */
+guint plan_count_moves (const PlanState *state);
 
 /* --- plan-reasons.c --- */
 

@@ -16,8 +16,7 @@ plan_snapshot_take (const PlanState *state, PlanSnapshot *snapshot)
     snapshot->cpus = g_new0 (int *, state->input->n_vms + 1);
     for (guint v = 0; v < state->input->n_vms; v++)
         if (state->vms[v].cpus != NULL)
-            snapshot->cpus[v] =
-                g_memdup2 (state->vms[v].cpus, state->input->vms[v].n_vcpus * sizeof (int));
+            snapshot->cpus[v] = g_rc_box_acquire (state->vms[v].cpus);
 }
 
 void
@@ -26,10 +25,11 @@ plan_snapshot_restore (PlanState *state, const PlanSnapshot *snapshot)
     state->changes++;
     memcpy (state->slots, snapshot->slots, state->n * sizeof *state->slots);
     for (guint v = 0; v < state->input->n_vms; v++) {
-        g_clear_pointer (&state->vms[v].cpus, g_free);
+        if (state->vms[v].cpus == snapshot->cpus[v])
+            continue;
+        g_clear_pointer (&state->vms[v].cpus, g_rc_box_release);
         if (snapshot->cpus[v] != NULL)
-            state->vms[v].cpus =
-                g_memdup2 (snapshot->cpus[v], state->input->vms[v].n_vcpus * sizeof (int));
+            state->vms[v].cpus = g_rc_box_acquire (snapshot->cpus[v]);
     }
 }
 
@@ -37,7 +37,7 @@ void
 plan_snapshot_clear (const PlanState *state, PlanSnapshot *snapshot)
 {
     for (guint v = 0; v < state->input->n_vms; v++)
-        g_free (snapshot->cpus[v]);
+        g_clear_pointer (&snapshot->cpus[v], g_rc_box_release);
     g_free (snapshot->cpus);
     g_free (snapshot->slots);
 }
@@ -59,11 +59,24 @@ item_weight (const PlanState *state, const PlanItem *item)
     return weight;
 }
 
+/* By container: running vCPUs that float over its set. */
+static guint *
+floating_by_container (const PlanState *state)
+{
+    guint *weights = g_new0 (guint, state->input->n_containers + 1);
+
+    for (guint v = 0; v < state->input->n_vms; v++)
+        if (state->vms[v].container >= 0 && state->vms[v].placed && state->input->vms[v].running)
+            weights[state->vms[v].container] += state->input->vms[v].n_vcpus;
+    return weights;
+}
+
 /* What the state costs: running dedicated vCPUs that are not where they were, and pCPUs that a
  * running shared VM loses. */
 static guint
 count_moves (const PlanState *state)
 {
+    g_autofree guint *floating = floating_by_container (state);
     guint moves = 0;
 
     for (guint v = 0; v < state->input->n_vms; v++) {
@@ -73,64 +86,74 @@ count_moves (const PlanState *state)
             moves += plan_place_now (state, v, i) >= 0 &&
                      plan_place_now (state, v, i) != state->vms[v].cpus[i];
     }
-    for (guint c = 0; c < state->input->n_containers; c++) {
-        const CorralCpuset *cpus = state->input->containers[c].cpus;
-        const PlanItem item = { PLAN_ITEM_POOL, c };
+    for (guint i = 0; i < state->n; i++) {
+        const PlanSlot *slot = &state->slots[i];
+        const CorralCpuset *cpus;
 
-        if (plan_wish_of (state, (int) c)->mode != CORRAL_MODE_SHARED || cpus == NULL ||
-            item_weight (state, &item) == 0)
+        if (slot->container < 0 || slot->vm >= 0 || slot->pad || floating[slot->container] == 0 ||
+            plan_wish_of (state, slot->container)->mode != CORRAL_MODE_SHARED)
             continue;
-        for (guint i = 0; i < state->n; i++)
-            moves += plan_item_has (state, &item, i) &&
-                     !hwloc_bitmap_isset (cpus, state->topology->cpus[i].number);
+        cpus = state->input->containers[slot->container].cpus;
+        moves += cpus != NULL && !hwloc_bitmap_isset (cpus, state->topology->cpus[i].number);
     }
     return moves;
 }
 
-static int
-compare_victims (gconstpointer a, gconstpointer b, gpointer data)
-{
-    const PlanItem *x = a, *y = b;
-    const guint wx = item_weight (data, x), wy = item_weight (data, y);
+/* What may be moved away for the sake of something. */
+typedef struct {
+    PlanItem item;
+    guint weight;
+    guint gives; /* pCPUs that could be had by its going */
+} Victim;
 
-    if (wx != wy)
-        return wx < wy ? -1 : 1;
-    if (x->kind != y->kind)
-        return x->kind < y->kind ? -1 : 1;
-    return (x->index > y->index) - (x->index < y->index);
+static int
+compare_victims (gconstpointer a, gconstpointer b)
+{
+    const Victim *x = a, *y = b;
+
+    if (x->weight != y->weight)
+        return x->weight < y->weight ? -1 : 1;
+    if (x->item.kind != y->item.kind)
+        return x->item.kind < y->item.kind ? -1 : 1;
+    return (x->item.index > y->item.index) - (x->item.index < y->item.index);
 }
 
-/* What has pCPUs that @item could use, lightest first. */
+/* What has pCPUs that @item could use, lightest first. @ret_has: those it could have, or has,
+ * without anybody's going */
 static GArray *
-find_victims (PlanState *state, const PlanItem *item)
+find_victims (const PlanState *state, const PlanItem *item, guint *ret_has)
 {
     const CorralPlanInput *input = state->input;
-    GArray *victims = g_array_new (FALSE, FALSE, sizeof (PlanItem));
-    g_autofree guint8 *seen_vm = g_new0 (guint8, input->n_vms + 1);
-    g_autofree guint8 *seen_pool = g_new0 (guint8, input->n_containers + 1);
-    g_autofree guint8 *seen_pad = g_new0 (guint8, input->n_containers + 1);
+    GArray *victims = g_array_new (FALSE, FALSE, sizeof (Victim));
+    const guint most = MAX (input->n_vms, input->n_containers);
+    /* by kind and index: where it is in @victims, from 1 on */
+    g_autofree guint *seen = g_new0 (guint, 3 * ((gsize) most + 1));
     const int container = plan_item_container (state, item);
 
+    *ret_has = 0;
     for (guint i = 0; i < state->n; i++) {
         const PlanSlot *slot = &state->slots[i];
-        PlanItem victim;
+        Victim victim = { .gives = 0 };
+        guint *at;
 
-        if (slot->container < 0 || !plan_is_open (state, container, i) ||
-            plan_item_has (state, item, i))
+        if (!plan_is_open (state, container, i))
             continue;
-        victim = slot->vm >= 0 ? (PlanItem){ PLAN_ITEM_VM, (guint) slot->vm }
-                               : (PlanItem){ slot->pad ? PLAN_ITEM_PAD : PLAN_ITEM_POOL,
-                                             (guint) slot->container };
-        if (victim.kind == PLAN_ITEM_VM    ? seen_vm[victim.index]
-            : victim.kind == PLAN_ITEM_PAD ? seen_pad[victim.index]
-                                           : seen_pool[victim.index])
+        if (slot->container < 0 || plan_item_has (state, item, i)) {
+            ++*ret_has;
             continue;
-        *(victim.kind == PLAN_ITEM_VM    ? &seen_vm[victim.index]
-          : victim.kind == PLAN_ITEM_PAD ? &seen_pad[victim.index]
-                                         : &seen_pool[victim.index]) = TRUE;
-        g_array_append_val (victims, victim);
+        }
+        victim.item = slot->vm >= 0 ? (PlanItem){ PLAN_ITEM_VM, (guint) slot->vm }
+                                    : (PlanItem){ slot->pad ? PLAN_ITEM_PAD : PLAN_ITEM_POOL,
+                                                  (guint) slot->container };
+        at = &seen[victim.item.kind * (gsize) most + victim.item.index];
+        if (*at == 0) {
+            victim.weight = item_weight (state, &victim.item);
+            g_array_append_val (victims, victim);
+            *at = victims->len;
+        }
+        g_array_index (victims, Victim, *at - 1).gives++;
     }
-    g_array_sort_with_data (victims, compare_victims, state);
+    g_array_sort (victims, compare_victims);
     return victims;
 }
 
@@ -163,38 +186,133 @@ try_and_note (PlanState *state, const PlanSnapshot *before, const PlanItem *item
     plan_snapshot_restore (state, before);
 }
 
-/* Moving things about makes no pCPU free, only others. */
+typedef struct {
+    guint k; /* places */
+    CorralPlacementSmt smt;
+    CorralPlacementNuma numa;
+} Wanted;
+
+static Wanted
+wanted_by (const PlanState *state, const PlanItem *item)
+{
+    const int container = plan_item_container (state, item);
+    const CorralPlacement wish = item->kind == PLAN_ITEM_VM ? plan_wish_of_vm (state, item->index)
+                                                            : *plan_wish_of (state, container);
+    const guint k = item->kind == PLAN_ITEM_VM    ? state->input->vms[item->index].n_vcpus
+                    : item->kind == PLAN_ITEM_PAD ? plan_pad_need (state, container)
+                                                  : plan_pool_need (state, container, 0);
+
+    return (Wanted){ k, wish.smt, item->kind == PLAN_ITEM_PAD ? CORRAL_NUMA_PREFER : wish.numa };
+}
+
+/* The fewest pCPUs that go with so many places. */
+static guint
+fewest_cpus (const PlanState *state, const Wanted *wanted)
+{
+    guint left = wanted->k, sum = 0;
+
+    if (wanted->smt != CORRAL_SMT_ISOLATE)
+        return wanted->k;
+    for (guint size = 1; left > 0 && size <= state->n; size++)
+        for (guint core = 0; left > 0 && core < state->topology->n_cores; core++)
+            if (state->core_size[core] == size) {
+                sum += size;
+                left--;
+            }
+    return left == 0 ? sum : G_MAXUINT;
+}
+
+/* pCPUs that sets hold beyond what they need, and would do without if they were laid out anew. */
+static guint
+count_surplus (const PlanState *state)
+{
+    const CorralPlanInput *input = state->input;
+    g_autofree guint *sizes = g_new0 (guint, input->n_containers + 1);
+    guint surplus = 0;
+
+    for (guint i = 0; i < state->n; i++) {
+        const PlanSlot *slot = &state->slots[i];
+
+        if (slot->container >= 0 && slot->vm < 0 && !slot->pad && !slot->idle)
+            sizes[slot->container]++;
+    }
+    for (guint c = 0; c < input->n_containers; c++)
+        if (sizes[c] > 0) {
+            const guint need = plan_pool_need (state, (int) c, 0);
+
+            surplus += sizes[c] - MIN (need, sizes[c]);
+        }
+    return surplus;
+}
+
+/* Places that the item could have if nobody else had any; in one node where it must be in one. */
+static gboolean
+would_fit_alone (const PlanState *state, const PlanItem *item, const Wanted *wanted)
+{
+    const int container = plan_item_container (state, item);
+    g_autofree guint *places = g_new0 (guint, state->topology->n_nodes + 1);
+    guint all = 0, most = 0;
+
+    for (guint core = 0; core < state->topology->n_cores; core++) {
+        guint open = 0;
+
+        for (guint at = state->core_start[core]; at < state->core_start[core + 1]; at++)
+            open += plan_is_open (state, container, state->core_cpus[at]);
+        if (wanted->smt == CORRAL_SMT_ISOLATE)
+            open = open > 0;
+        all += open;
+        places[state->core_node[core]] += open;
+        most = MAX (most, places[state->core_node[core]]);
+    }
+    return (wanted->numa == CORRAL_NUMA_STRICT ? most : all) >= wanted->k;
+}
+
+/* Moving things about makes no pCPU free, only others; but what is kept idle for a thing may be
+ * less where it goes. */
 static gboolean
 room_can_be_made (const PlanState *state, const PlanItem *item)
 {
-    const guint need = item->kind == PLAN_ITEM_VM    ? state->input->vms[item->index].n_vcpus
-                       : item->kind == PLAN_ITEM_PAD ? plan_pad_need (state, (int) item->index)
-                                                     : plan_pool_need (state, (int) item->index, 0);
-    guint free = 0;
+    const Wanted wanted = wanted_by (state, item);
+    guint free = 0, idle = 0;
 
-    for (guint i = 0; i < state->n; i++)
-        free += state->topology->cpus[i].online && !state->housekeeping[i] &&
-                (state->slots[i].container < 0 || state->slots[i].pad ||
-                 plan_item_has (state, item, i));
-    return free >= need;
+    for (guint i = 0; i < state->n; i++) {
+        if (!state->topology->cpus[i].online || state->housekeeping[i])
+            continue;
+        if (state->slots[i].container < 0 || state->slots[i].pad || plan_item_has (state, item, i))
+            free++;
+        else
+            idle += state->slots[i].idle;
+    }
+    return free >= wanted.k &&
+           free + idle + count_surplus (state) >= fewest_cpus (state, &wanted) &&
+           would_fit_alone (state, item, &wanted);
 }
 
 static gboolean
 make_room (PlanState *state, const PlanItem *item)
 {
-    g_autoptr (GArray) victims = find_victims (state, item);
+    guint has, need = wanted_by (state, item).k;
+    g_autoptr (GArray) victims = find_victims (state, item, &has);
     const guint alone = MIN (victims->len, VICTIMS_ALONE);
     const guint paired = MIN (victims->len, VICTIMS_PAIRED);
     Best best = { 0 };
     PlanSnapshot before;
 
     plan_snapshot_take (state, &before);
-    for (guint i = 0; i < alone; i++)
-        try_and_note (state, &before, item, &g_array_index (victims, PlanItem, i), NULL, &best);
+    for (guint i = 0; i < alone; i++) {
+        const Victim *a = &g_array_index (victims, Victim, i);
+
+        if (has + a->gives >= need)
+            try_and_note (state, &before, item, &a->item, NULL, &best);
+    }
     for (guint i = 0; i < paired && best.a == NULL; i++)
-        for (guint j = i + 1; j < paired; j++)
-            try_and_note (state, &before, item, &g_array_index (victims, PlanItem, j),
-                          &g_array_index (victims, PlanItem, i), &best);
+        for (guint j = i + 1; j < paired; j++) {
+            const Victim *a = &g_array_index (victims, Victim, j);
+            const Victim *b = &g_array_index (victims, Victim, i);
+
+            if (has + a->gives + b->gives >= need)
+                try_and_note (state, &before, item, &a->item, &b->item, &best);
+        }
     if (best.a != NULL && !try_without (state, item, best.a, best.b))
         g_assert_not_reached (); /* it did, a moment ago */
     plan_snapshot_clear (state, &before);

@@ -26,18 +26,6 @@ typedef struct {
     guint nodes, distance, lost, l3s, l3_left, left;
 } Score;
 
-static guint
-node_of_core (const View *view, guint core)
-{
-    return view->state->topology->cpus[view->state->core_cpus[view->state->core_start[core]]].node;
-}
-
-static guint
-l3_of_core (const View *view, guint core)
-{
-    return view->state->topology->cpus[view->state->core_cpus[view->state->core_start[core]]].l3;
-}
-
 static void
 view_init (View *view, const PlanState *state, const PlanAsk *ask)
 {
@@ -118,8 +106,8 @@ count_l3s (View *view)
     for (guint l3 = 0; l3 < topology->n_l3s; l3++)
         view->l3_slots[l3] = 0;
     for (guint core = 0; core < topology->n_cores; core++)
-        if (view->core_slots[core] > 0 && view->nodes[node_of_core (view, core)])
-            view->l3_slots[l3_of_core (view, core)] += view->core_slots[core];
+        if (view->core_slots[core] > 0 && view->nodes[view->state->core_node[core]])
+            view->l3_slots[view->state->core_l3[core]] += view->core_slots[core];
 }
 
 /* The smallest L3 group that can take @k, or else the largest; -1: all are full. */
@@ -157,7 +145,7 @@ score_nodes (View *view)
                 score.distance += topology->distances[a * topology->n_nodes + b];
     }
     for (guint core = 0; core < topology->n_cores; core++)
-        if (view->nodes[node_of_core (view, core)]) {
+        if (view->nodes[view->state->core_node[core]]) {
             total += view->core_slots[core];
             kept += MIN (view->core_keep[core], view->core_slots[core]);
         }
@@ -231,7 +219,7 @@ choose_nodes (View *view)
         return TRUE;
     }
     for (guint core = 0; core < topology->n_cores; core++)
-        slots[node_of_core (view, core)] += view->core_slots[core];
+        slots[view->state->core_node[core]] += view->core_slots[core];
     for (guint i = 0; i < topology->n_nodes; i++)
         single = single || slots[i] >= view->ask->k;
     if (!single && view->ask->numa == CORRAL_NUMA_STRICT)
@@ -337,10 +325,13 @@ take_of_l3 (View *view, guint l3, guint want, PlanPick *pick)
         guint64 best = G_MAXUINT64;
         guint core;
 
-        for (guint i = 0; i < view->state->topology->n_cores; i++)
-            if (view->core_free[i] > 0 && view->core_slots[i] > 0 && l3_of_core (view, i) == l3 &&
-                view->nodes[node_of_core (view, i)])
+        for (guint at = view->state->l3_start[l3]; at < view->state->l3_start[l3 + 1]; at++) {
+            const guint i = view->state->l3_cores[at];
+
+            if (view->core_free[i] > 0 && view->core_slots[i] > 0 &&
+                view->nodes[view->state->core_node[i]])
                 best = MIN (best, core_rank (view, i, want));
+        }
         if (best == G_MAXUINT64)
             return;
         core = (guint) (best & G_MAXUINT32);

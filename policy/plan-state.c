@@ -103,7 +103,7 @@ learn_domain (PlanState *state, int container)
         return;
     if (c->parent >= 0)
         learn_domain (state, c->parent);
-    c->domain = g_new (guint8, state->n);
+    c->domain = g_rc_box_alloc (MAX (state->n, 1));
     for (guint i = 0; i < state->n; i++)
         c->domain[i] =
             (allowed == NULL || hwloc_bitmap_isset (allowed, state->topology->cpus[i].number)) &&
@@ -134,6 +134,46 @@ learn_fences (PlanState *state)
         }
 }
 
+struct _PlanTables {
+    guint8 *housekeeping;
+    int *fence;
+    guint *core_size, *core_start, *core_cpus, *core_node, *core_l3;
+    guint *l3_start, *l3_cores;
+};
+
+static void
+tables_clear (gpointer data)
+{
+    PlanTables *tables = data;
+
+    g_free (tables->housekeeping);
+    g_free (tables->fence);
+    g_free (tables->core_size);
+    g_free (tables->core_start);
+    g_free (tables->core_cpus);
+    g_free (tables->core_node);
+    g_free (tables->core_l3);
+    g_free (tables->l3_start);
+    g_free (tables->l3_cores);
+}
+
+static void
+tables_new (PlanState *state)
+{
+    const CorralTopology *topology = state->topology;
+
+    state->tables = g_rc_box_new (PlanTables);
+    state->housekeeping = state->tables->housekeeping = g_new0 (guint8, state->n);
+    state->fence = state->tables->fence = g_new (int, state->n);
+    state->core_size = state->tables->core_size = g_new0 (guint, topology->n_cores);
+    state->core_start = state->tables->core_start = g_new0 (guint, topology->n_cores + 1);
+    state->core_cpus = state->tables->core_cpus = g_new0 (guint, state->n);
+    state->core_node = state->tables->core_node = g_new0 (guint, topology->n_cores);
+    state->core_l3 = state->tables->core_l3 = g_new0 (guint, topology->n_cores);
+    state->l3_start = state->tables->l3_start = g_new0 (guint, topology->n_l3s + 1);
+    state->l3_cores = state->tables->l3_cores = g_new0 (guint, topology->n_cores);
+}
+
 static void
 learn_cores (PlanState *state)
 {
@@ -153,6 +193,27 @@ learn_cores (PlanState *state)
         state->core_cpus[next[state->topology->cpus[i].core]++] = i;
 }
 
+static void
+learn_l3s (PlanState *state)
+{
+    const CorralTopology *topology = state->topology;
+    guint next = 0;
+
+    for (guint core = 0; core < topology->n_cores; core++) {
+        const CorralPcpu *first = &topology->cpus[state->core_cpus[state->core_start[core]]];
+
+        state->core_node[core] = first->node;
+        state->core_l3[core] = first->l3;
+    }
+    for (guint l3 = 0; l3 < topology->n_l3s; l3++) {
+        state->l3_start[l3] = next;
+        for (guint core = 0; core < topology->n_cores; core++)
+            if (state->core_l3[core] == l3)
+                state->l3_cores[next++] = core;
+    }
+    state->l3_start[topology->n_l3s] = next;
+}
+
 PlanState *
 plan_state_new (const CorralPlanInput *input, GError **error)
 {
@@ -164,11 +225,7 @@ plan_state_new (const CorralPlanInput *input, GError **error)
     state->topology = input->topology;
     state->n = input->topology->n_cpus;
     state->slots = g_new0 (PlanSlot, state->n);
-    state->housekeeping = g_new0 (guint8, state->n);
-    state->fence = g_new (int, state->n);
-    state->core_size = g_new0 (guint, input->topology->n_cores);
-    state->core_start = g_new0 (guint, input->topology->n_cores + 1);
-    state->core_cpus = g_new0 (guint, state->n);
+    tables_new (state);
     state->containers = g_new0 (PlanContainer, input->n_containers + 1);
     state->vms = g_new0 (PlanVm, input->n_vms + 1);
     if (!learn_containers (state, by_path, error) || !learn_vms (state, by_path, error))
@@ -184,6 +241,7 @@ plan_state_new (const CorralPlanInput *input, GError **error)
             input->housekeeping != NULL && hwloc_bitmap_isset (input->housekeeping, cpu->number);
     }
     learn_cores (state);
+    learn_l3s (state);
     return g_steal_pointer (&state);
 }
 
@@ -193,19 +251,83 @@ plan_state_free (PlanState *state)
     if (state == NULL)
         return;
     for (guint c = 0; c < state->input->n_containers; c++)
-        g_free (state->containers[c].domain);
-    for (guint v = 0; v < state->input->n_vms; v++)
-        g_free (state->vms[v].cpus);
+        g_clear_pointer (&state->containers[c].domain, g_rc_box_release);
+    for (guint v = 0; v < state->input->n_vms; v++) {
+        g_clear_pointer (&state->vms[v].cpus, g_rc_box_release);
+        g_clear_pointer (&state->vms[v].now, g_rc_box_release);
+    }
     g_clear_pointer (&state->told.reasons, g_ptr_array_unref);
+    g_rc_box_release_full (state->tables, tables_clear);
     g_free (state->slots);
-    g_free (state->housekeeping);
-    g_free (state->fence);
-    g_free (state->core_size);
-    g_free (state->core_start);
-    g_free (state->core_cpus);
     g_free (state->containers);
     g_free (state->vms);
     g_free (state);
+}
+
+static gpointer
+acquire (gconstpointer box)
+{
+    return box != NULL ? g_rc_box_acquire ((gpointer) box) : NULL;
+}
+
+static void
+extend_containers (PlanState *state, const PlanState *from)
+{
+    const CorralPlanInput *input = state->input;
+    GHashTable *by_path;
+
+    state->containers = g_new0 (PlanContainer, input->n_containers + 1);
+    memcpy (state->containers, from->containers,
+            from->input->n_containers * sizeof *state->containers);
+    for (guint c = 0; c < from->input->n_containers; c++)
+        acquire (state->containers[c].domain);
+    if (input->n_containers == from->input->n_containers)
+        return;
+    by_path = g_hash_table_new (g_str_hash, g_str_equal);
+    for (guint c = 0; c < from->input->n_containers; c++)
+        g_hash_table_insert (by_path, (gpointer) input->containers[c].path,
+                             GINT_TO_POINTER ((int) c));
+    for (guint c = from->input->n_containers; c < input->n_containers; c++) {
+        state->containers[c].parent = parent_of (by_path, input->containers[c].path);
+        state->containers[c].depth = depth_of (input->containers[c].path);
+        learn_domain (state, (int) c);
+    }
+    g_hash_table_unref (by_path);
+}
+
+static int
+find_container (const CorralPlanInput *input, const char *path)
+{
+    for (guint c = input->n_containers; c-- > 0;)
+        if (g_str_equal (input->containers[c].path, path))
+            return (int) c;
+    return -1;
+}
+
+PlanState *
+plan_state_extend (const PlanState *from, const CorralPlanInput *input)
+{
+    PlanState *state = g_memdup2 (from, sizeof *from);
+
+    state->input = input;
+    state->told.reasons = NULL;
+    g_rc_box_acquire (state->tables);
+    state->slots = g_memdup2 (from->slots, MAX (from->n, 1) * sizeof *from->slots);
+    extend_containers (state, from);
+    state->vms = g_new0 (PlanVm, input->n_vms + 1);
+    memcpy (state->vms, from->vms, from->input->n_vms * sizeof *state->vms);
+    for (guint v = 0; v < from->input->n_vms; v++) {
+        acquire (state->vms[v].cpus);
+        acquire (state->vms[v].now);
+    }
+    for (guint v = from->input->n_vms; v < input->n_vms; v++) {
+        state->vms[v].why_at = -1;
+        state->vms[v].container =
+            v > from->input->n_vms && input->vms[v].path == input->vms[v - 1].path
+                ? state->vms[v - 1].container
+                : find_container (input, input->vms[v].path);
+    }
+    return state;
 }
 
 const CorralPlacement *
@@ -244,12 +366,6 @@ plan_is_open (const PlanState *state, int container, guint cpu)
     return state->topology->cpus[cpu].online && !state->housekeeping[cpu] &&
            state->containers[container].domain[cpu] &&
            (state->fence[cpu] < 0 || plan_is_beneath (state, container, state->fence[cpu]));
-}
-
-gboolean
-plan_is_free (const PlanState *state, int container, guint cpu)
-{
-    return state->slots[cpu].container < 0 && plan_is_open (state, container, cpu);
 }
 
 void
