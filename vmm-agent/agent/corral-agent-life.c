@@ -232,6 +232,7 @@ corral_agent_enter (CorralAgent *agent, CorralAgentEntry *entry, CorralDefinitio
     entry->shown.live = corral_definition_copy (taken);
     entry->stored = g_steal_pointer (&taken);
     entry->shown.id = id;
+    corral_agent_usage_enter (agent, entry, found);
     corral_agent_watch_entry (agent, entry);
     corral_agent_relink (agent);
     if (!agent->starting)
@@ -283,6 +284,7 @@ corral_agent_deactivate (CorralAgent *agent, CorralAgentEntry *entry)
     g_clear_pointer (&entry->stored, corral_definition_free);
     g_clear_handle_id (&entry->recheck, g_source_remove);
     corral_agent_relink (agent);
+    corral_agent_usage_leave (agent, entry);
     corral_usage_file_drop (agent->usage, entry->slot);
     entry->slot = CORRAL_USAGE_NO_SLOT;
     entry->parent = NULL;

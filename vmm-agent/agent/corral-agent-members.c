@@ -250,15 +250,17 @@ find_thread (GPtrArray *threads, int vcpu)
     return NULL;
 }
 
-/* (nullable): taken out of @threads */
+/* (nullable): taken out of @threads. Its number may be known better by now. */
 static CorralAgentThread *
 take_thread (GPtrArray *threads, const CorralThread *wanted)
 {
     for (guint i = 0; i < threads->len; i++) {
-        const CorralAgentThread *thread = g_ptr_array_index (threads, i);
+        CorralAgentThread *thread = g_ptr_array_index (threads, i);
 
-        if (thread->vcpu == wanted->index && thread->tid == wanted->tid)
-            return g_ptr_array_steal_index (threads, i);
+        if (thread->tid != wanted->tid)
+            continue;
+        thread->vcpu = wanted->index;
+        return g_ptr_array_steal_index (threads, i);
     }
     return NULL;
 }
@@ -269,6 +271,7 @@ static gboolean
 update_threads (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gboolean born_here)
 {
     g_autoptr (GPtrArray) old = g_steal_pointer (&vm->threads);
+    const gboolean kvm = corral_agent_usage_is_kvm (agent, vm->pid);
     gboolean fresh = FALSE;
 
     vm->threads = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_agent_thread_free);
@@ -284,6 +287,7 @@ update_threads (CorralAgent *agent, CorralAgentVm *vm, const CorralVm *known, gb
             place_thread (agent, vm, thread, TRUE);
             fresh = TRUE;
         }
+        thread->kvm = kvm;
         g_ptr_array_add (vm->threads, thread);
     }
     for (guint i = 0; i < old->len; i++)
@@ -575,6 +579,7 @@ on_vm_added (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *a
     place_wished_vcpus (agent, vm);
     /* One on record has joined already, before our restart. */
     update_place_silently (agent, vm, on_record);
+    corral_agent_usage_look (agent, vm->inner);
     if (vm->threads->len > 0)
         corral_agent_pending_done (agent, vm->name);
     corral_agent_replan_soon (agent);

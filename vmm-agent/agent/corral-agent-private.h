@@ -43,9 +43,13 @@ struct CorralAgentEntry {
     gint64 usage_time;
     CorralAgentUsage usage;
     gint64 vcpus_time;
-    GArray *vcpus;             /* (nullable) */
-    CorralUsageAccount spare;  /* used when @slot could not be had */
-    char *watched;             /* (nullable): the path that is watched */
+    GArray *vcpus;            /* (nullable) */
+    CorralUsageAccount spare; /* used when @slot could not be had */
+    CorralUsageSlot kernel_slot;
+    CorralUsageKernel kernel_spare; /* used while there is no @kernel_slot */
+    gboolean by_kernel;             /* kvm.stat counts the threads that KVM runs */
+    gboolean kernel_refused;        /* it cannot be had for this container; told once */
+    char *watched;                  /* (nullable): the path that is watched */
     guint recheck;             /* source of a second look at a container that is half made, or 0 */
     guint rechecks_left;       /* looks to come before we see to it */
     gint64 drift_time;         /* when it was last looked at for drift */
@@ -67,6 +71,7 @@ typedef struct {
     pid_t tid;
     char *path;              /* (nullable): the container the kernel has it in */
     CorralAgentEntry *inner; /* (nullable): the innermost active container above @path */
+    gboolean kvm;            /* KVM runs it, so that kvm.stat has its time, where that is */
     gboolean apart;          /* in another container than the rest of its VM */
     CorralCpuset *applied;   /* (nullable): where the last plan pinned it */
     int stat_fd;             /* /proc/PID/task/TID/stat and schedstat, or -1 when it is gone */
@@ -253,7 +258,25 @@ gboolean corral_agent_rejoin_vcpu (CorralAgent *agent, CorralAgentVm *vm, const 
                                    CorralAgentThread *thread, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* --- corral-agent-usage.c --- */
+
+/* @entry has become active. @known: it is on record, from before a restart of ours */
+void corral_agent_usage_enter (CorralAgent *agent, CorralAgentEntry *entry, gboolean known);
+void corral_agent_usage_leave (CorralAgent *agent, CorralAgentEntry *entry);
+/* Brings the sums of @inner (nullable) and all above it up to what the kernel's kvm.stat says, and
+ * has the kernel count them if it can and does not. */
+void corral_agent_usage_look (CorralAgent *agent, CorralAgentEntry *inner);
+/* Whether KVM runs the vCPUs of the process, as far as the kernel tells. */
+gboolean corral_agent_usage_is_kvm (CorralAgent *agent, pid_t pid);
+
 /* --- corral-agent-threads.c --- */
+
+/* CORRAL_ERROR_NOT_FOUND, CORRAL_ERROR_STATE */
+CorralAgentEntry *corral_agent_find_active (CorralAgent *agent, const char *name, GError **error);
+/* Whether what was told at @time, one of @entry's, is good enough to be told again. */
+gboolean corral_agent_is_fresh (CorralAgent *agent, CorralAgentEntry *entry, const gint64 *time);
+/* Looks at each vCPU of @entry; entry->vcpus has what was seen, without affinities. */
+void corral_agent_read_vcpus (CorralAgent *agent, CorralAgentEntry *entry);
 
 /* @born_here: all its time was spent in its container; else counting starts now. A thread that is
  * on record from before our restart goes on where it was. */

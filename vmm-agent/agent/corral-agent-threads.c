@@ -267,7 +267,8 @@ account_for (CorralAgent *agent, CorralAgentThread *thread, const CorralAgentThr
         corral_usage_thread_sample (sample_of (agent, thread), &state->counters);
 
     for (CorralAgentEntry *entry = thread->inner; entry != NULL; entry = entry->parent)
-        corral_usage_account_add (corral_agent_account (agent, entry), &delta);
+        if (!thread->kvm || !entry->by_kernel)
+            corral_usage_account_add (corral_agent_account (agent, entry), &delta);
 }
 
 void
@@ -354,8 +355,8 @@ read_affinity (pid_t tid)
     return set;
 }
 
-static CorralAgentEntry *
-find_active (CorralAgent *agent, const char *name, GError **error)
+CorralAgentEntry *
+corral_agent_find_active (CorralAgent *agent, const char *name, GError **error)
 {
     CorralAgentEntry *entry = corral_agent_find (agent, name, error);
 
@@ -368,8 +369,8 @@ find_active (CorralAgent *agent, const char *name, GError **error)
 }
 
 /* A number from before the last change of members is stale at once. */
-static gboolean
-is_fresh (CorralAgent *agent, CorralAgentEntry *entry, const gint64 *time)
+gboolean
+corral_agent_is_fresh (CorralAgent *agent, CorralAgentEntry *entry, const gint64 *time)
 {
     if (entry->told_generation != agent->generation)
         entry->usage_time = entry->vcpus_time = 0;
@@ -400,9 +401,8 @@ read_vcpu (CorralAgent *agent, const Vcpu *at, CorralAgentVcpu *vcpu)
     }
 }
 
-/* Looks at each of them; entry->vcpus has what was seen, without affinities. */
-static void
-read_vcpus (CorralAgent *agent, CorralAgentEntry *entry)
+void
+corral_agent_read_vcpus (CorralAgent *agent, CorralAgentEntry *entry)
 {
     g_autoptr (GArray) within = NULL;
 
@@ -422,14 +422,14 @@ gboolean
 corral_agent_list_vcpus (CorralAgent *agent, const char *name, gboolean with_affinity,
                          GArray **ret_vcpus, GError **error)
 {
-    CorralAgentEntry *entry = find_active (agent, name, error);
+    CorralAgentEntry *entry = corral_agent_find_active (agent, name, error);
     GArray *vcpus;
 
     if (entry == NULL)
         return FALSE;
     corral_agent_drift_on_read (agent, entry);
-    if (!is_fresh (agent, entry, &entry->vcpus_time))
-        read_vcpus (agent, entry);
+    if (!corral_agent_is_fresh (agent, entry, &entry->vcpus_time))
+        corral_agent_read_vcpus (agent, entry);
     vcpus = g_array_copy (entry->vcpus);
     g_array_set_clear_func (vcpus, clear_vcpu);
     for (guint i = 0; with_affinity && i < vcpus->len; i++) {
@@ -480,7 +480,7 @@ gboolean
 corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index, const CorralCpuset *cpus,
                        GError **error)
 {
-    CorralAgentEntry *entry = find_active (agent, name, error);
+    CorralAgentEntry *entry = corral_agent_find_active (agent, name, error);
     CorralEvent event = { .type = CORRAL_EVENT_PINNED,
                           .index = index,
                           .tune = CORRAL_CPU_TUNE_INIT };
@@ -513,49 +513,5 @@ corral_agent_pin_vcpu (CorralAgent *agent, const char *name, guint index, const 
     event.id = entry->shown.id;
     event.detail = list;
     corral_agent_emit (agent, &event);
-    return TRUE;
-}
-
-gboolean
-corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *ret_usage,
-                        GError **error)
-{
-    CorralAgentEntry *entry = find_active (agent, name, error);
-    g_autoptr (GPtrArray) vms = NULL;
-    CorralContainerUsage kernel;
-    CorralUsageAccount *account;
-
-    if (entry == NULL)
-        return FALSE;
-    if (is_fresh (agent, entry, &entry->usage_time)) {
-        *ret_usage = entry->usage;
-        return TRUE;
-    }
-    /* Threads and total are read together, whatever the age of the list. */
-    read_vcpus (agent, entry);
-    if (!corral_container_get_usage (agent->core, entry->stored->partition, &kernel, error))
-        return FALSE;
-    account = corral_agent_account (agent, entry);
-    kernel.total_ns += account->early_ns;
-    kernel.user_ns += account->early_ns;
-    corral_usage_account_tell (account, kernel.total_ns);
-    vms = corral_agent_vms_within (agent, entry);
-    entry->usage = (CorralAgentUsage){
-        .total_ns = kernel.total_ns,
-        .user_ns = kernel.user_ns,
-        .system_ns = kernel.system_ns,
-        .guest_ns = account->told_guest_ns,
-        .host_ns = account->told_host_ns,
-        .emulator_ns = account->told_emulator_ns,
-        .wait_ns = account->wait_ns,
-        .throttled_ns = kernel.throttled_ns,
-        .nr_periods = kernel.nr_periods,
-        .nr_throttled = kernel.nr_throttled,
-        .vms = vms->len,
-        .vcpus = entry->vcpus->len,
-        .source = "threads",
-    };
-    entry->usage_time = g_get_monotonic_time ();
-    *ret_usage = entry->usage;
     return TRUE;
 }

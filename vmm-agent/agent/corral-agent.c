@@ -190,6 +190,7 @@ corral_agent_add_entry (CorralAgent *agent, const char *name)
 
     entry->shown.id = -1;
     entry->slot = CORRAL_USAGE_NO_SLOT;
+    entry->kernel_slot = CORRAL_USAGE_NO_SLOT;
     entry->rechecks_left = CORRAL_AGENT_RECHECKS;
     g_hash_table_insert (agent->entries, g_strdup (name), entry);
     return entry;

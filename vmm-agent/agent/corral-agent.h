@@ -177,14 +177,17 @@ gboolean corral_agent_set_text (CorralAgent *agent, const char *name, CorralText
 typedef struct {
     guint64 total_ns, user_ns, system_ns;
     guint64 guest_ns;    /* vCPU threads in the guest, as the kernel accounts it. 0 under TCG */
-    guint64 host_ns;     /* vCPU threads on a CPU, but not in the guest */
-    guint64 emulator_ns; /* the rest of total: emulator, I/O threads, helpers */
+    guint64 host_ns;     /* vCPU threads on a CPU, but not in the guest; by kvm.stat: in KVM */
+    guint64 emulator_ns; /* the rest of total: emulator, I/O threads, helpers; and what QEMU does in
+                          * a vCPU thread, where kvm.stat tells it from what KVM does */
     guint64 wait_ns;     /* vCPU threads runnable, waiting for a pCPU; beside total, not in it */
     guint64 throttled_ns, nr_periods, nr_throttled;
     gboolean have_exits;
     guint64 exits; /* only with the kernel's kvm subsystem */
     guint vms, vcpus;
-    const char *source; /* "kernel": from kvm.stat. "threads": split from /proc of each vCPU */
+    /* "kernel": from kvm.stat. "threads": split from /proc of each vCPU. "kernel+threads": the
+     * former for KVM's vCPUs, the latter for emulated ones */
+    const char *source;
 } CorralAgentUsage;
 gboolean corral_agent_get_usage (CorralAgent *agent, const char *name, CorralAgentUsage *ret_usage,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -20,15 +20,16 @@
 /* 64 times what the largest host needs; a longer file is damaged. */
 #define RECORDS_MAX (1024 * 1024)
 
-enum { KIND_FREE, KIND_CONTAINER, KIND_THREAD };
+enum { KIND_FREE, KIND_CONTAINER, KIND_THREAD, KIND_KERNEL };
 
 typedef struct {
     guint32 kind;
     gint32 number;      /* the container's id, or the tid */
-    guint64 start_time; /* of a thread; 0 for a container */
+    guint64 start_time; /* of a thread; else 0 */
     union {
         CorralUsageAccount account;
         CorralUsageThread sample;
+        CorralUsageKernel kernel;
     } value;
 } Record;
 
@@ -54,6 +55,8 @@ typedef struct {
 } Key;
 
 G_STATIC_ASSERT (G_STRUCT_OFFSET (Record, value) == sizeof (Key));
+/* A file from before there were records of this kind is as good as another. */
+G_STATIC_ASSERT (sizeof (CorralUsageKernel) <= sizeof (CorralUsageAccount));
 
 static guint
 key_hash (gconstpointer data)
@@ -124,7 +127,7 @@ read_records (CorralUsageFile *file)
         file->used->data[i] = 0;
         if (record->kind == KIND_FREE)
             continue;
-        if (record->kind > KIND_THREAD || g_hash_table_contains (file->index, record))
+        if (record->kind > KIND_KERNEL || g_hash_table_contains (file->index, record))
             record->kind = KIND_FREE;
         else
             g_hash_table_insert (file->index, g_memdup2 (record, sizeof (Key)),
@@ -223,6 +226,17 @@ corral_usage_file_thread (CorralUsageFile *file, pid_t tid, guint64 start_time,
     return find (file, &key, base, ret_found, error);
 }
 
+CorralUsageSlot
+corral_usage_file_kernel_of (CorralUsageFile *file, int id, gboolean take, GError **error)
+{
+    Key key = { KIND_KERNEL, id, 0 };
+    gboolean found;
+
+    if (!take && !g_hash_table_contains (file->index, &key))
+        return CORRAL_USAGE_NO_SLOT;
+    return find (file, &key, NULL, &found, error);
+}
+
 gboolean
 corral_usage_file_has_thread (CorralUsageFile *file, pid_t tid, guint64 start_time)
 {
@@ -245,6 +259,13 @@ corral_usage_file_sample (CorralUsageFile *file, CorralUsageSlot slot)
     return &file->records[slot].value.sample;
 }
 
+CorralUsageKernel *
+corral_usage_file_kernel (CorralUsageFile *file, CorralUsageSlot slot)
+{
+    g_assert (slot < file->n_records && file->records[slot].kind == KIND_KERNEL);
+    return &file->records[slot].value.kernel;
+}
+
 void
 corral_usage_file_drop (CorralUsageFile *file, CorralUsageSlot slot)
 {
@@ -259,9 +280,8 @@ corral_usage_file_drop (CorralUsageFile *file, CorralUsageSlot slot)
 void
 corral_usage_file_sweep (CorralUsageFile *file, gboolean threads)
 {
-    guint32 kind = threads ? KIND_THREAD : KIND_CONTAINER;
-
     for (guint32 i = 0; i < file->n_records; i++)
-        if (file->records[i].kind == kind && file->used->data[i] == 0)
+        if (file->records[i].kind != KIND_FREE && file->used->data[i] == 0 &&
+            (file->records[i].kind == KIND_THREAD) == threads)
             corral_usage_file_drop (file, i);
 }

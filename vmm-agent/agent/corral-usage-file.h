@@ -31,11 +31,17 @@ CorralUsageSlot corral_usage_file_thread (CorralUsageFile *file, pid_t tid, guin
                                           const CorralUsageCounters *base, gboolean *ret_found,
                                           GError **error);
 
+/* What kvm.stat said of the container @id: CORRAL_USAGE_NO_SLOT, with no error, when it has never
+ * been there and @take is %FALSE. */
+CorralUsageSlot corral_usage_file_kernel_of (CorralUsageFile *file, int id, gboolean take,
+                                             GError **error);
+
 gboolean corral_usage_file_has_thread (CorralUsageFile *file, pid_t tid, guint64 start_time);
 
 /* Borrowed until the next record is taken */
 CorralUsageAccount *corral_usage_file_account (CorralUsageFile *file, CorralUsageSlot slot);
 CorralUsageThread *corral_usage_file_sample (CorralUsageFile *file, CorralUsageSlot slot);
+CorralUsageKernel *corral_usage_file_kernel (CorralUsageFile *file, CorralUsageSlot slot);
 
 /* Forgets the record. */
 void corral_usage_file_drop (CorralUsageFile *file, CorralUsageSlot slot);

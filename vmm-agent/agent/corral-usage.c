@@ -4,13 +4,15 @@
  * one by one: whatever a thread's counters gained since the last look is added to every container
  * that the thread is beneath. Who has left or ended is in these sums already; what a thread used
  * after the last look before its end cannot be told apart any more and counts as emulator, which is
- * the rest of total.
+ * the rest of total. A kernel with the kvm subsystem splits it by itself, for the threads that KVM
+ * runs; what its counters of the container gained is added to the same sums, and only the threads
+ * of emulated VMs are looked at. So the sums go on when the subsystem comes, goes, or begins anew.
  *
  * The invariants, kept by arithmetic and not by luck of timing:
  *   guest + host + emulator == total, exactly, in every answer;
  *   none of them ever goes back while the container lives;
- *   guest + host of a container follow the run time of its vCPU threads within the time that passes
- *   between reading the threads and reading the container. */
+ *   guest + host of a container follow the run time of its vCPU threads, or what KVM measured of
+ * it, within the time that passes between reading these and reading the container. */
 #include "vmm-agent/agent/corral-usage.h"
 
 #include <string.h>
@@ -44,6 +46,39 @@ corral_usage_thread_sample (CorralUsageThread *thread, const CorralUsageCounters
     thread->guest_ns += delta.guest_ns;
     thread->wait_ns += delta.wait_ns;
     /* In a file that outlives us, the sample comes before the sums: see corral-usage-file.c. */
+    __atomic_signal_fence (__ATOMIC_SEQ_CST);
+    return delta;
+}
+
+void
+corral_usage_kernel_begin (CorralUsageKernel *kernel, const CorralUsageKernel *now)
+{
+    kernel->guest_ns = now->guest_ns;
+    kernel->host_ns = now->host_ns;
+    kernel->wait_ns = now->wait_ns;
+    kernel->exits = now->exits;
+    kernel->file = now->file;
+}
+
+CorralUsageDelta
+corral_usage_kernel_sample (CorralUsageKernel *kernel, const CorralUsageKernel *now)
+{
+    const CorralUsageKernel anew = { .file = now->file };
+    CorralUsageDelta delta;
+    guint64 exits;
+
+    if (now->file != kernel->file)
+        corral_usage_kernel_begin (kernel, &anew);
+    delta.guest_ns = gain (now->guest_ns, kernel->guest_ns);
+    delta.host_ns = gain (now->host_ns, kernel->host_ns);
+    delta.wait_ns = gain (now->wait_ns, kernel->wait_ns);
+    exits = gain (now->exits, kernel->exits);
+    kernel->guest_ns += delta.guest_ns;
+    kernel->host_ns += delta.host_ns;
+    kernel->wait_ns += delta.wait_ns;
+    kernel->exits += exits;
+    kernel->all_exits += exits;
+    /* As above: the sample comes before the sums. */
     __atomic_signal_fence (__ATOMIC_SEQ_CST);
     return delta;
 }

@@ -38,6 +38,17 @@ typedef struct {
     guint64 early_ns; /* what members used before the kernel's counter of the container had them */
 } CorralUsageAccount;
 
+/* What the kernel's kvm.stat says of one container, and how much of that has been given out. Kept
+ * in a file as well. */
+typedef struct {
+    guint64 file; /* whose numbers these are: those of another begin at 0. 0: there is none */
+    guint64 guest_ns;
+    guint64 host_ns;
+    guint64 wait_ns;
+    guint64 exits;
+    guint64 all_exits; /* the sum over all files there ever were: what readers are told */
+} CorralUsageKernel;
+
 /**
  * corral_usage_parse_wait_sum:
  * @text: /proc/PID/task/TID/sched
@@ -64,6 +75,19 @@ void corral_usage_thread_begin (CorralUsageThread *thread, const CorralUsageCoun
  */
 CorralUsageDelta corral_usage_thread_sample (CorralUsageThread *thread,
                                              const CorralUsageCounters *now);
+
+/* From here on the time of KVM's threads comes from @now, not from themselves. Its numbers up to
+ * now have been counted by others. */
+void corral_usage_kernel_begin (CorralUsageKernel *kernel, const CorralUsageKernel *now);
+
+/**
+ * corral_usage_kernel_sample:
+ * @now: all but its all_exits; its file is not 0
+ *
+ * Only ever gives out what was gained: all of @now, when that is another file.
+ */
+CorralUsageDelta corral_usage_kernel_sample (CorralUsageKernel *kernel,
+                                             const CorralUsageKernel *now);
 
 void corral_usage_account_add (CorralUsageAccount *account, const CorralUsageDelta *delta);
 

@@ -138,6 +138,49 @@ test_counters_going_back (void)
     g_assert_cmpuint (delta.host_ns, ==, 1 * MS);
 }
 
+static CorralUsageDelta
+sample_kernel (CorralUsageKernel *kernel, guint64 file, guint64 guest, guint64 host, guint64 wait,
+               guint64 exits)
+{
+    const CorralUsageKernel now = { file, guest, host, wait, exits, 0 };
+
+    return corral_usage_kernel_sample (kernel, &now);
+}
+
+static void
+assert_delta (CorralUsageDelta delta, guint64 guest, guint64 host, guint64 wait)
+{
+    g_assert_cmpuint (delta.guest_ns, ==, guest);
+    g_assert_cmpuint (delta.host_ns, ==, host);
+    g_assert_cmpuint (delta.wait_ns, ==, wait);
+}
+
+/* Counters that begin anew, as often as they like, take nothing away. */
+static void
+test_kernel (void)
+{
+    const CorralUsageKernel counted = { 9, 100, 10, 1, 7, 99 };
+    CorralUsageKernel kernel = { 0 };
+
+    assert_delta (sample_kernel (&kernel, 5, 80, 20, 7, 3), 80, 20, 7);
+    assert_delta (sample_kernel (&kernel, 5, 81, 22, 7, 4), 1, 2, 0);
+    assert_delta (sample_kernel (&kernel, 5, 81, 22, 7, 4), 0, 0, 0);
+    g_assert_cmpuint (kernel.all_exits, ==, 4);
+    /* Another file, with smaller numbers, and with larger ones. */
+    assert_delta (sample_kernel (&kernel, 6, 2, 1, 0, 1), 2, 1, 0);
+    assert_delta (sample_kernel (&kernel, 7, 500, 40, 30, 20), 500, 40, 30);
+    g_assert_cmpuint (kernel.all_exits, ==, 25);
+    /* One that went back, which it should not. */
+    assert_delta (sample_kernel (&kernel, 7, 400, 50, 30, 10), 0, 10, 0);
+    assert_delta (sample_kernel (&kernel, 7, 501, 50, 30, 21), 1, 0, 0);
+    g_assert_cmpuint (kernel.all_exits, ==, 26);
+    /* What others have counted is not counted again. */
+    kernel.file = 0;
+    corral_usage_kernel_begin (&kernel, &counted);
+    assert_delta (sample_kernel (&kernel, 9, 101, 12, 4, 8), 1, 2, 3);
+    g_assert_cmpuint (kernel.all_exits, ==, 27);
+}
+
 /* Whatever the order and the skew of reads: no number goes back, and the sum is the total. */
 static void
 test_invariants (void)
@@ -254,6 +297,43 @@ test_restart (Fixture *f, gconstpointer unused)
     corral_usage_file_close (file);
 }
 
+static void
+test_kernel_record (Fixture *f, gconstpointer unused)
+{
+    CorralUsageFile *file = open_file (f);
+    CorralUsageSlot container, kernel;
+    gboolean found;
+
+    container = corral_usage_file_container (file, 77, &found, NULL);
+    g_assert_cmpuint (corral_usage_file_kernel_of (file, 77, FALSE, NULL), ==,
+                      CORRAL_USAGE_NO_SLOT);
+    kernel = corral_usage_file_kernel_of (file, 77, TRUE, NULL);
+    g_assert_cmpuint (kernel, !=, container);
+    g_assert_cmpuint (corral_usage_file_kernel_of (file, 77, FALSE, NULL), ==, kernel);
+    sample_kernel (corral_usage_file_kernel (file, kernel), 5, 80, 20, 7, 3);
+    corral_usage_file_close (file);
+
+    file = open_file (f);
+    corral_usage_file_container (file, 77, &found, NULL);
+    g_assert_true (found);
+    kernel = corral_usage_file_kernel_of (file, 77, FALSE, NULL);
+    g_assert_cmpuint (kernel, !=, CORRAL_USAGE_NO_SLOT);
+    g_assert_cmpuint (corral_usage_file_kernel (file, kernel)->all_exits, ==, 3);
+    assert_delta (sample_kernel (corral_usage_file_kernel (file, kernel), 5, 81, 20, 7, 3), 1, 0,
+                  0);
+    corral_usage_file_sweep (file, FALSE);
+    g_assert_cmpuint (corral_usage_file_kernel_of (file, 77, FALSE, NULL), ==, kernel);
+    corral_usage_file_close (file);
+
+    /* It goes with its container. */
+    file = open_file (f);
+    corral_usage_file_sweep (file, TRUE);
+    corral_usage_file_sweep (file, FALSE);
+    g_assert_cmpuint (corral_usage_file_kernel_of (file, 77, FALSE, NULL), ==,
+                      CORRAL_USAGE_NO_SLOT);
+    corral_usage_file_close (file);
+}
+
 /* kill -9 right after an answer: the answer is on record. */
 static void
 test_kill (Fixture *f, gconstpointer unused)
@@ -362,9 +442,11 @@ main (int argc, char **argv)
     g_test_add_func ("/usage/move", test_move);
     g_test_add_func ("/usage/wait-sum", test_wait_sum);
     g_test_add_func ("/usage/counters-going-back", test_counters_going_back);
+    g_test_add_func ("/usage/kernel", test_kernel);
     g_test_add_func ("/usage/invariants", test_invariants);
 #define ADD(path, function) g_test_add (path, Fixture, NULL, set_up, function, tear_down)
     ADD ("/usage/file/restart", test_restart);
+    ADD ("/usage/file/kernel", test_kernel_record);
     ADD ("/usage/file/kill", test_kill);
     ADD ("/usage/file/growth", test_growth);
     ADD ("/usage/file/damage", test_damage);

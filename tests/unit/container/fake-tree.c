@@ -143,7 +143,8 @@ fake_word_in (const char *words, const char *separator, const char *word)
 static gboolean
 tree_has (const Tree *tree, const char *dir, const char *controller, const char *file)
 {
-    static const char *const at_top[] = { "kvm.stat", "kvm.vms", NULL };
+    static const char *const at_top[] = { "cpuset.cpus.effective", "cpuset.mems.effective",
+                                          "kvm.stat", "kvm.vms", NULL };
     g_autofree char *on = NULL;
 
     if (*controller == '\0')
