@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The smaller parsers of text from outside, chosen by the first byte: lists of pCPUs, container
- * paths and directories, QMP messages, and libvirt's status documents. */
+ * paths and directories, QMP messages, libvirt's status documents, and files of the kernel's kvm
+ * subsystem. */
 #include "common/corral-cpuset.h"
+#include "vmm-agent/container/container-kvm-files.h"
 #include "vmm-agent/container/container-path.h"
 #include "vmm-agent/vm/corral-vm-qmp-message.h"
 #include "vmm-agent/vm/corral-vm-status.h"
@@ -73,6 +75,24 @@ fuzz_status (const char *text, gsize length)
         g_assert_cmpint (g_array_index (status->vcpus, CorralThread, i).tid, >, 0);
 }
 
+static void
+fuzz_kvm (const char *text)
+{
+    g_autoptr (GArray) vcpus = g_array_new (FALSE, FALSE, sizeof (CorralKvmVcpu));
+    CorralContainerKvmUsage usage;
+    gboolean complete;
+    guint fd;
+
+    if (corral_kvm_stat_parse (text, &usage))
+        g_assert_cmpuint (usage.guest_ns % 1000, ==, 0);
+    if (corral_kvm_vms_find (text, 7, &fd, vcpus, &complete) != 0)
+        return;
+    for (guint i = 0; i < vcpus->len; i++) {
+        g_assert_cmpint (g_array_index (vcpus, CorralKvmVcpu, i).tid, >, 0);
+        g_assert_cmpint (g_array_index (vcpus, CorralKvmVcpu, i).id, >=, 0);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
 {
@@ -84,6 +104,9 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
     switch (data[0]) {
     case 'c':
         fuzz_cpuset (text);
+        break;
+    case 'k':
+        fuzz_kvm (text);
         break;
     case 'p':
         fuzz_path (text);

@@ -8,7 +8,11 @@
  * whole) is the source's own list used: libvirt's status, or what QEMU says over QMP. For a VM of
  * QMP it is the other way round, since nobody but we sorts its threads into directories. Either way
  * a thread counts only while /proc/PID/task has it alive, and libvirt is known to list vCPUs that
- * have ended. */
+ * have ended.
+ *
+ * Which threads those are that run vCPUs KVM knows best: where the kernel says so (kvm.vms), no
+ * other is taken for one, such as a thread of KVM's own that was born in a vcpuN directory, and
+ * none is missed while QEMU does not answer. Its numbers are the sources' all the same. */
 #include "vmm-agent/container/container-path.h"
 #include "vmm-agent/vm/corral-vm-source.h"
 
@@ -85,31 +89,91 @@ threads_equal (const GArray *a, const GArray *b)
     return TRUE;
 }
 
+/* The threads of one VM as they are read */
+typedef struct {
+    GArray *threads; /* of CorralThread: those found */
+    pid_t pid;
+    GArray *kvm; /* (nullable): of CorralKvmVcpu */
+    gboolean kvm_complete;
+} Reading;
+
+static gboolean
+is_run_by_kvm (const Reading *reading, pid_t tid)
+{
+    for (guint i = 0; i < reading->kvm->len; i++)
+        if (g_array_index (reading->kvm, CorralKvmVcpu, i).tid == tid)
+            return TRUE;
+    return FALSE;
+}
+
+static gboolean
+cannot_be (const Reading *reading, const CorralThread *thread)
+{
+    return thread->role == CORRAL_THREAD_EMULATOR ||
+           (thread->role == CORRAL_THREAD_VCPU && reading->kvm != NULL && reading->kvm_complete &&
+            !is_run_by_kvm (reading, thread->tid));
+}
+
 /* Adds those of @more that are alive and not there yet, by thread or by role and index. */
 static void
-add_threads (GArray *threads, const GArray *more, pid_t pid)
+add_threads (const Reading *reading, const GArray *more)
 {
+    GArray *threads = reading->threads;
+
     for (guint i = 0; more != NULL && i < more->len; i++) {
         const CorralThread *thread = &g_array_index (more, CorralThread, i);
-        gboolean known = thread->role == CORRAL_THREAD_EMULATOR;
+        gboolean known = cannot_be (reading, thread);
 
         for (guint j = 0; j < threads->len && !known; j++) {
             const CorralThread *other = &g_array_index (threads, CorralThread, j);
 
             known = other->tid == thread->tid || compare_threads (other, thread) == 0;
         }
-        if (!known && corral_vm_process_has_thread (pid, thread->tid))
+        if (!known && corral_vm_process_has_thread (reading->pid, thread->tid))
             g_array_append_val (threads, *thread);
     }
 }
 
 static void
-add_group_threads (CorralVmInventory *inventory, GArray *threads, const char *group, pid_t pid)
+add_group_threads (CorralVmInventory *inventory, const Reading *reading, const char *group)
 {
     g_autoptr (GArray) found = NULL;
 
     if (group != NULL && corral_container_group_threads (inventory->core, group, &found, NULL))
-        add_threads (threads, found, pid);
+        add_threads (reading, found);
+}
+
+static gboolean
+has_number (const GArray *threads, int index)
+{
+    for (guint i = 0; i < threads->len; i++) {
+        const CorralThread *thread = &g_array_index (threads, CorralThread, i);
+
+        if (thread->role == CORRAL_THREAD_VCPU && thread->index == index)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* vCPUs that nobody but KVM has told of. Until somebody does, KVM's id stands for the number, which
+ * it mostly is, or if another has that, the first that is free. */
+static void
+add_kvm_threads (const Reading *reading)
+{
+    for (guint i = 0; reading->kvm != NULL && i < reading->kvm->len; i++) {
+        const CorralKvmVcpu *vcpu = &g_array_index (reading->kvm, CorralKvmVcpu, i);
+        CorralThread thread = { vcpu->tid, CORRAL_THREAD_VCPU, vcpu->id };
+        gboolean known = FALSE;
+
+        for (guint j = 0; j < reading->threads->len && !known; j++)
+            known = g_array_index (reading->threads, CorralThread, j).tid == vcpu->tid;
+        if (known || !corral_vm_process_has_thread (reading->pid, vcpu->tid))
+            continue;
+        if (has_number (reading->threads, thread.index))
+            for (thread.index = 0; has_number (reading->threads, thread.index); thread.index++)
+                ;
+        g_array_append_val (reading->threads, thread);
+    }
 }
 
 static gboolean
@@ -140,19 +204,24 @@ read_threads (CorralVmInventory *inventory, const Entry *entry)
 {
     GArray *threads = g_array_new (FALSE, FALSE, sizeof (CorralThread));
     g_autofree char *group = NULL;
+    g_autoptr (GArray) kvm = NULL;
     CorralVmProcess process = { entry->vm.pid, entry->vm.start_time };
+    Reading reading = { threads, process.pid, NULL, FALSE };
 
     if (!corral_vm_process_is_alive (&process))
         return threads;
+    if (corral_container_get_kvm_vcpus (inventory->core, process.pid, &kvm, &reading.kvm_complete))
+        reading.kvm = kvm;
     if (entry->vm.source == CORRAL_VM_QMP)
-        add_threads (threads, entry->claims, process.pid);
+        add_threads (&reading, entry->claims);
     if (!has_vcpu (threads)) {
         group = corral_vm_inventory_group_of (inventory, process.pid);
-        add_group_threads (inventory, threads, group, process.pid);
+        add_group_threads (inventory, &reading, group);
         if (g_strcmp0 (group, entry->vm.home_group) != 0)
-            add_group_threads (inventory, threads, entry->vm.home_group, process.pid);
+            add_group_threads (inventory, &reading, entry->vm.home_group);
     }
-    add_threads (threads, entry->claims, process.pid);
+    add_threads (&reading, entry->claims);
+    add_kvm_threads (&reading);
     g_array_sort (threads, compare_threads);
     return threads;
 }

@@ -203,6 +203,66 @@ test_list_tells_the_rest (VmFixture *f, gconstpointer unused)
 }
 
 static void
+say_kvm (VmFixture *f, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start (args, format);
+    text = g_strdup_vprintf (format, args);
+    va_end (args);
+    vm_fixture_kvm_vms (f, text);
+    corral_vm_inventory_refresh_threads (f->inventory, "web1");
+}
+
+/* What KVM runs is a vCPU, and nothing else; its number is what the directories or libvirt say. */
+static void
+test_kvm_tells_threads (VmFixture *f, gconstpointer unused)
+{
+    const int pid = vm_fixture_spawn (f, "web1.pid"), second = vm_fixture_second_thread (pid);
+    g_autofree char *vcpu = one_vcpu (2, second);
+
+    vm_fixture_place (f, pid, HOME);
+    write_status (f, pid, "running", "booted", "");
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 0);
+    /* Nobody else knows it. */
+    say_kvm (f, "7-11 vcpus=1 vcpu.0=%d\n%d-11 vcpus=1 vcpu.4=%d\n", pid, pid, second);
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 1);
+    check_thread (web1 (f), 0, second, 4);
+    /* A thread of another kind was born in a vCPU's directory. */
+    vm_fixture_sort (f, HOME, "vcpu0", pid);
+    corral_vm_inventory_refresh_threads (f->inventory, "web1");
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 1);
+    check_thread (web1 (f), 0, second, 4);
+    /* One vCPU has not run yet, so that thread may be its. */
+    say_kvm (f, "%d-11 vcpus=2 vcpu.4=%d\n", pid, second);
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 2);
+    check_thread (web1 (f), 0, pid, 0);
+    check_thread (web1 (f), 1, second, 4);
+    /* Not two with one number. */
+    say_kvm (f, "%d-11 vcpus=2 vcpu.0=%d\n", pid, second);
+    check_thread (web1 (f), 0, pid, 0);
+    check_thread (web1 (f), 1, second, 1);
+    /* Its source has the last word on that. */
+    write_status (f, pid, "running", "booted", vcpu);
+    vm_spin_until (g_array_index (web1 (f)->threads, CorralThread, 1).index == 2);
+    check_thread (web1 (f), 0, pid, 0);
+    check_thread (web1 (f), 1, second, 2);
+    /* Threads of others, and such as are gone, are not believed; nor what cannot be read. */
+    say_kvm (f, "%d-11 vcpus=1 vcpu.0=%d\n", pid, (int) getpid ());
+    g_assert_cmpuint (web1 (f)->threads->len, ==, 0);
+    say_kvm (f, "%d-11 vcpus=1 vcpu.0=-\n", pid);
+    check_thread (web1 (f), 0, pid, 0);
+    check_thread (web1 (f), 1, second, 2);
+    vm_fixture_kvm_vms (f, NULL);
+    corral_vm_inventory_refresh_threads (f->inventory, "web1");
+    check_thread (web1 (f), 0, pid, 0);
+    check_thread (web1 (f), 1, second, 2);
+}
+
+static void
 test_home_is_found_again (VmFixture *f, gconstpointer unused)
 {
     const char *moved = "corral.partition/web1.corral";
@@ -276,6 +336,8 @@ main (int argc, char **argv)
     add ("/vm/inventory/stale-pid-file", test_stale_pid_file);
     add ("/vm/inventory/directories-tell-threads", test_directories_tell_threads);
     add ("/vm/inventory/list-tells-the-rest", test_list_tells_the_rest);
+    g_test_add ("/vm/inventory/kvm-tells-threads", VmFixture, "v2", vm_fixture_set_up,
+                test_kvm_tells_threads, vm_fixture_tear_down);
     add ("/vm/inventory/home-is-found-again", test_home_is_found_again);
     add ("/vm/inventory/state-dir-appears-later", test_state_dir_appears_later);
     add ("/vm/inventory/no-source", test_no_source);

@@ -71,7 +71,7 @@ on_settled (CorralVmInventory *inventory, GString *log)
 }
 
 void
-vm_fixture_set_up (VmFixture *f, gconstpointer unused)
+vm_fixture_set_up (VmFixture *f, gconstpointer data)
 {
     g_autoptr (GError) error = NULL;
     int root;
@@ -81,9 +81,13 @@ vm_fixture_set_up (VmFixture *f, gconstpointer unused)
     f->state_dir = vm_fixture_path (f, "state");
     g_assert_cmpint (g_mkdir (f->state_dir, 0700), ==, 0);
     write_file (f, "proc/self/mountinfo",
-                "30 20 0:26 / /cg rw - cgroup cgroup rw,cpuset,cpu,cpuacct\n");
+                data == NULL ? "30 20 0:26 / /cg rw - cgroup cgroup rw,cpuset,cpu,cpuacct\n"
+                             : "30 20 0:26 / /cg rw - cgroup2 cgroup2 rw\n");
     write_file (f, "cg/cgroup.procs", "");
     write_file (f, "cg/tasks", "");
+    write_file (f, "cg/cgroup.controllers", "cpuset cpu kvm\n");
+    if (data != NULL)
+        vm_fixture_kvm_vms (f, "");
     root = open (f->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     f->core = corral_container_core_open (root, &error);
     g_assert_no_error (error);
@@ -227,9 +231,8 @@ vm_fixture_place (VmFixture *f, pid_t pid, const char *group)
 {
     g_autofree char *name = g_strdup_printf ("proc/%d/cgroup", (int) pid);
     g_autofree char *directory = g_strdup_printf ("cg/%s/tasks", group != NULL ? group : ".");
-    g_autofree char *text =
-        g_strdup_printf ("4:cpuset,cpu,cpuacct:/%s%s\n", group != NULL ? group : "",
-                         group != NULL ? "/emulator" : "");
+    g_autofree char *place = group != NULL ? g_strconcat (group, "/emulator", NULL) : g_strdup ("");
+    g_autofree char *text = g_strdup_printf ("4:cpuset,cpu,cpuacct:/%s\n0::/%s\n", place, place);
 
     write_file (f, directory, "");
     write_file (f, name, text);
@@ -238,10 +241,25 @@ vm_fixture_place (VmFixture *f, pid_t pid, const char *group)
 void
 vm_fixture_sort (VmFixture *f, const char *group, const char *part, pid_t tid)
 {
-    g_autofree char *name = g_strdup_printf ("cg/%s/%s/tasks", group, part);
+    g_autofree char *v1 = g_strdup_printf ("cg/%s/%s/tasks", group, part);
+    g_autofree char *v2 = g_strdup_printf ("cg/%s/%s/cgroup.threads", group, part);
     g_autofree char *text = g_strdup_printf ("%d\n", (int) tid);
 
-    write_file (f, name, text);
+    write_file (f, v1, text);
+    write_file (f, v2, text);
+}
+
+void
+vm_fixture_kvm_vms (VmFixture *f, const char *text)
+{
+    g_autofree char *stat = vm_fixture_path (f, "cg/kvm.stat");
+
+    if (text == NULL) {
+        g_assert_cmpint (g_unlink (stat), ==, 0);
+        return;
+    }
+    write_file (f, "cg/kvm.stat", "");
+    write_file (f, "cg/kvm.vms", text);
 }
 
 void

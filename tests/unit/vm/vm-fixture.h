@@ -15,7 +15,8 @@ typedef struct {
     GArray *children; /* of pid_t */
 } VmFixture;
 
-void vm_fixture_set_up (VmFixture *f, gconstpointer unused);
+/* @data: not NULL for a host of cgroup v2 with the kvm subsystem; else it is one of v1. */
+void vm_fixture_set_up (VmFixture *f, gconstpointer data);
 void vm_fixture_tear_down (VmFixture *f, gconstpointer unused);
 void vm_fixture_start (VmFixture *f, gboolean with_libvirt);
 void vm_fixture_stop (VmFixture *f);
@@ -29,6 +30,8 @@ void vm_fixture_kill (VmFixture *f, pid_t pid);
 void vm_fixture_place (VmFixture *f, pid_t pid, const char *group);
 /* Writes a thread into @group/@part. */
 void vm_fixture_sort (VmFixture *f, const char *group, const char *part, pid_t tid);
+/* What kvm.vms says; NULL: the subsystem is gone. */
+void vm_fixture_kvm_vms (VmFixture *f, const char *text);
 /* Writes NAME.xml as libvirt does: another file, renamed. */
 void vm_fixture_status (VmFixture *f, const char *name, const char *text);
 char *vm_fixture_path (VmFixture *f, const char *name);
