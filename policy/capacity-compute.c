@@ -10,7 +10,6 @@
 typedef struct {
     const CorralPlanInput *input;
     const CorralPlan *plan;
-    const CorralCapacityUsage *usage; /* (nullable) */
     const CorralTopology *topology;
     CorralCapacity *capacity;
     GHashTable *containers;    /* path -> index + 1 */
@@ -145,15 +144,6 @@ find_owner (Compute *compute, CorralCapacityPcpu *pcpu)
     pcpu->more_containers = n_having - n_around - 1;
 }
 
-static double
-busy_of (const Compute *compute, guint index)
-{
-    if (compute->usage == NULL || compute->usage->window_ns == 0 || compute->usage->busy_ns == NULL)
-        return -1;
-    return CLAMP ((double) compute->usage->busy_ns[index] / (double) compute->usage->window_ns, 0,
-                  1);
-}
-
 static void
 make_pcpus (Compute *compute)
 {
@@ -168,7 +158,6 @@ make_pcpus (Compute *compute)
 
         pcpu->place = topology->cpus[i];
         pcpu->place.node = topology->node_numbers[topology->cpus[i].node];
-        pcpu->busy = busy_of (compute, i);
         find_owner (compute, pcpu);
         if (!pcpu->place.online)
             pcpu->use = CORRAL_USE_OFFLINE;
@@ -272,8 +261,6 @@ static void
 count_row (Compute *compute, CorralCapacityRow *row)
 {
     guint64 ratios = 0;
-    double busy = 0;
-    gboolean measured = row->kind != CORRAL_CAPACITY_CONTAINER;
 
     for (guint i = 0; i < compute->capacity->n_pcpus; i++) {
         const CorralCapacityPcpu *pcpu = &compute->capacity->pcpus[i];
@@ -289,12 +276,9 @@ count_row (Compute *compute, CorralCapacityRow *row)
             row->shared++;
             ratios += compute->ratios[i];
         }
-        measured = measured && pcpu->busy >= 0;
-        busy += pcpu->busy;
     }
     row->allocation_ratio =
         row->shared > 0 ? (guint) ((ratios + row->shared / 2) / row->shared) : 1000;
-    row->used = measured ? busy : -1;
 }
 
 /* @cpus: (transfer none) (nullable) */
@@ -317,7 +301,6 @@ add_container_row (Compute *compute, guint index)
 {
     const CorralPlanContainer *container = &compute->input->containers[index];
     const CorralCpuset *cpus = owned_cpus (compute, index);
-    const CorralCapacityUsage *usage = compute->usage;
     CorralCapacityRow *row;
 
     if (cpus == NULL)
@@ -327,8 +310,6 @@ add_container_row (Compute *compute, guint index)
     if (container->wish.mode == CORRAL_MODE_SHARED)
         row->allocation_ratio =
             row->shared > 0 ? row->allocation_ratio : container->wish.overcommit;
-    if (usage != NULL && usage->window_ns > 0 && usage->container_ns != NULL)
-        row->used = (double) usage->container_ns[index] / (double) usage->window_ns;
 }
 
 static void
@@ -604,6 +585,54 @@ ask_planner (Compute *compute, GError **error)
     return TRUE;
 }
 
+/* --- what is used --- */
+
+static double
+share_of (guint64 used_ns, const CorralCapacityUsage *usage)
+{
+    return (double) used_ns / (double) usage->window_ns;
+}
+
+static double
+busy_in (const CorralCapacity *capacity, const CorralCpuset *cpus)
+{
+    double busy = 0;
+
+    for (guint i = 0; i < capacity->n_pcpus; i++) {
+        if (!hwloc_bitmap_isset (cpus, capacity->pcpus[i].place.number))
+            continue;
+        if (capacity->pcpus[i].busy < 0)
+            return -1;
+        busy += capacity->pcpus[i].busy;
+    }
+    return busy;
+}
+
+void
+corral_capacity_measure (CorralCapacity *capacity, const CorralCapacityUsage *usage)
+{
+    const gboolean measured = usage != NULL && usage->window_ns > 0;
+    guint container = 0;
+
+    capacity->window_ns = measured ? usage->window_ns : 0;
+    for (guint i = 0; i < capacity->n_pcpus; i++)
+        capacity->pcpus[i].busy = measured && usage->busy_ns != NULL
+                                      ? CLAMP (share_of (usage->busy_ns[i], usage), 0, 1)
+                                      : -1;
+    for (guint i = 0; i < capacity->n_rows; i++) {
+        CorralCapacityRow *row = &capacity->rows[i];
+
+        if (row->kind != CORRAL_CAPACITY_CONTAINER) {
+            row->used = busy_in (capacity, row->cpus);
+            continue;
+        }
+        row->used = measured && usage->container_ns != NULL
+                        ? share_of (usage->container_ns[container], usage)
+                        : -1;
+        container++;
+    }
+}
+
 CorralCapacity *
 corral_capacity_compute (const CorralPlanInput *input, const CorralPlan *plan,
                          const CorralCapacityUsage *usage, GError **error)
@@ -611,7 +640,6 @@ corral_capacity_compute (const CorralPlanInput *input, const CorralPlan *plan,
     g_auto (Compute) compute = {
         .input = input,
         .plan = plan,
-        .usage = usage,
         .topology = input->topology,
         .capacity = g_new0 (CorralCapacity, 1),
         .containers = g_hash_table_new (g_str_hash, g_str_equal),
@@ -621,7 +649,6 @@ corral_capacity_compute (const CorralPlanInput *input, const CorralPlan *plan,
     for (guint i = 0; i < input->n_containers; i++)
         g_hash_table_insert (compute.containers, (gpointer) input->containers[i].path,
                              GUINT_TO_POINTER (i + 1));
-    compute.capacity->window_ns = usage != NULL ? usage->window_ns : 0;
     make_pcpus (&compute);
     give_dedicated (&compute, FALSE);
     give_dedicated (&compute, TRUE);
@@ -634,5 +661,6 @@ corral_capacity_compute (const CorralPlanInput *input, const CorralPlan *plan,
     compute.capacity->shape_vcpus = usual_vcpus (&compute);
     if (!ask_planner (&compute, error))
         return NULL;
+    corral_capacity_measure (compute.capacity, usage);
     return g_steal_pointer (&compute.capacity);
 }

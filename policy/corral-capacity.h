@@ -117,6 +117,10 @@ CorralCapacity *corral_capacity_compute (const CorralPlanInput *input, const Cor
                                          const CorralCapacityUsage *usage, GError **error);
 void corral_capacity_free (CorralCapacity *capacity);
 
+/* Puts what was used since into a capacity that is still right otherwise. @usage: as above, with
+ * the pCPUs and containers of the same input */
+void corral_capacity_measure (CorralCapacity *capacity, const CorralCapacityUsage *usage);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralCapacity, corral_capacity_free)
 
 /* --- as text --- */

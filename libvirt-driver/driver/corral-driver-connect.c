@@ -153,9 +153,10 @@ connect_get_domain_capabilities (CorralDriver *driver, CorralRpcClient *client, 
 {
     const CorralWireDomainCapabilitiesArgs *which = args;
     const char *arch = corral_rpc_opt_string (which->arch);
-    g_autoptr (CorralCapacity) capacity = NULL;
+    const CorralCapacity *capacity;
     g_autofree char *capacity_xml = NULL;
     g_autoptr (GError) reason = NULL;
+    guint64 generation;
     guint max;
 
     if (!corral_driver_check_flags (which->flags, 0, "virConnectGetDomainCapabilities", error) ||
@@ -175,9 +176,9 @@ connect_get_domain_capabilities (CorralDriver *driver, CorralRpcClient *client, 
     }
     if (!read_max_vcpus (driver, &max, error))
         return FALSE;
-    capacity = corral_agent_capacity (driver->agent, &reason);
+    capacity = corral_agent_capacity (driver->agent, &generation, &reason);
     if (capacity != NULL)
-        capacity_xml = corral_capacity_xml (capacity, corral_agent_get_generation (driver->agent));
+        capacity_xml = corral_capacity_xml (capacity, generation);
     ((CorralWireText *) ret)->text =
         corral_driver_host_domain_capabilities (driver->host, max, capacity_xml);
     return TRUE;

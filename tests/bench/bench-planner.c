@@ -9,10 +9,10 @@
  *   bench-planner [--instances N] [--first SEED]
  */
 #include "policy/corral-plan.h"
+#include "tests/bench/bench-clock.h"
 
 #include <glpk.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_NODES 4
 #define MAX_VMS 14
@@ -207,56 +207,12 @@ test_quality (void)
 
 /* --- speed --- */
 
-/* The time that this thread had a CPU: a machine that is busy with other things changes less of it.
- */
-static gint64
-cpu_time_us (void)
+static void
+plan_once (gpointer input)
 {
-    struct timespec now;
+    g_autoptr (CorralPlan) plan = corral_plan_make (input, NULL);
 
-    clock_gettime (CLOCK_THREAD_CPUTIME_ID, &now);
-    return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
-}
-
-/* A loop of dependent steps, so that no compiler or CPU makes less of it: some 20 ms. */
-static gint64
-calibrate (void)
-{
-    const gint64 start = cpu_time_us ();
-    volatile guint64 x = 88172645463325252u;
-
-    for (guint i = 0; i < 4000000; i++) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-    }
-    return cpu_time_us () - start;
-}
-
-static int
-compare_times (gconstpointer a, gconstpointer b)
-{
-    const gint64 x = *(const gint64 *) a, y = *(const gint64 *) b;
-
-    return (x > y) - (x < y);
-}
-
-#define ROUNDS 15
-
-static double
-median_ms (const CorralPlanInput *input)
-{
-    gint64 times[ROUNDS];
-
-    for (guint i = 0; i < ROUNDS; i++) {
-        const gint64 start = cpu_time_us ();
-        g_autoptr (CorralPlan) plan = corral_plan_make (input, NULL);
-
-        times[i] = cpu_time_us () - start;
-        g_assert_nonnull (plan);
-    }
-    qsort (times, ROUNDS, sizeof *times, compare_times);
-    return (double) times[ROUNDS / 2] / 1000;
+    g_assert_nonnull (plan);
 }
 
 /* 936 VMs share 512 pCPUs, 64 have 512 of their own: 8 sockets of 8 L3 groups of 8 cores. */
@@ -287,7 +243,7 @@ test_speed (void)
         vms[v].path = v % 16 == 0 ? "/dedicated" : "/shared";
         vms[v].n_vcpus = 8;
     }
-    full = median_ms (&input);
+    full = bench_median_ms (plan_once, &input);
     plan = corral_plan_make (&input, NULL);
     g_assert_cmpuint (plan->n_refused, ==, 0);
     /* All run but the last dedicated one. */
@@ -305,8 +261,8 @@ test_speed (void)
         }
     containers[0].cpus = plan->containers[0].cpus;
     containers[1].cpus = plan->containers[1].cpus;
-    one = median_ms (&input);
-    loop = (double) calibrate () / 1000;
+    one = bench_median_ms (plan_once, &input);
+    loop = bench_loop_ms ();
     g_test_message (
         "figure: 1,000 VMs of 8 vCPUs on 1,024 pCPUs: all %.2f ms [50], one that starts "
         "%.2f ms [1]; the loop takes %.2f ms: %.2f and %.3f of it",

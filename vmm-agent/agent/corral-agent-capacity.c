@@ -29,8 +29,16 @@ look_free (CorralAgentLook *look)
 }
 
 void
-corral_agent_busy_free (CorralAgentPlanner *planner)
+corral_agent_capacity_forget (CorralAgentPlanner *planner)
 {
+    g_clear_pointer (&planner->capacity, corral_capacity_free);
+    g_clear_pointer (&planner->capacity_of, g_free);
+}
+
+void
+corral_agent_capacity_free (CorralAgentPlanner *planner)
+{
+    corral_agent_capacity_forget (planner);
     look_free (planner->looks[0]);
     look_free (planner->looks[1]);
 }
@@ -134,38 +142,58 @@ keep (CorralAgentPlanner *planner, CorralAgentLook *now)
     planner->looks[0] = now;
 }
 
-CorralCapacity *
-corral_agent_capacity (CorralAgent *agent, GError **error)
+/* To ask the planner what would fit takes long on a large host, and many may ask: as long as
+ * nothing has changed the answer is the same. */
+static gboolean
+ensure_capacity (CorralAgent *agent, const CorralAgentSnapshot *snapshot, GError **error)
 {
-    g_autoptr (CorralAgentSnapshot) snapshot = corral_agent_snapshot_new (agent, NULL, error);
+    g_autofree char *fingerprint = corral_agent_snapshot_fingerprint (snapshot);
+    CorralAgentPlanner *planner = agent->planner;
     g_autoptr (CorralPlan) plan = NULL;
-    CorralAgentLook *now;
-    const CorralAgentLook *then;
-    g_autofree guint64 *busy = NULL, *used = NULL;
-    CorralCapacityUsage usage = { 0 };
     CorralCapacity *capacity;
 
-    if (snapshot == NULL)
-        return NULL;
+    if (planner->capacity != NULL && g_str_equal (planner->capacity_of, fingerprint))
+        return TRUE;
     plan = corral_plan_make (&snapshot->input, error);
-    if (plan == NULL)
-        return NULL;
-    now = look_now (agent);
-    then = find_base (agent->planner, now->time);
+    capacity = plan != NULL ? corral_capacity_compute (&snapshot->input, plan, NULL, error) : NULL;
+    if (capacity == NULL)
+        return FALSE;
+    corral_agent_capacity_forget (planner);
+    planner->capacity = capacity;
+    planner->capacity_of = g_steal_pointer (&fingerprint);
+    return TRUE;
+}
+
+static void
+measure (CorralAgent *agent, const CorralAgentSnapshot *snapshot)
+{
+    CorralAgentLook *now = look_now (agent);
+    const CorralAgentLook *then = find_base (agent->planner, now->time);
+    const CorralPlanInput *input = &snapshot->input;
+    g_autofree guint64 *busy = g_new0 (guint64, MAX (input->topology->n_cpus, 1));
+    g_autofree guint64 *used = g_new0 (guint64, MAX (input->n_containers, 1));
+    CorralCapacityUsage usage = { .busy_ns = busy, .container_ns = used };
+
     if (then != NULL) {
-        busy = g_new0 (guint64, MAX (snapshot->input.topology->n_cpus, 1));
-        used = g_new0 (guint64, MAX (snapshot->input.n_containers, 1));
-        for (guint i = 0; i < snapshot->input.topology->n_cpus; i++)
+        usage.window_ns = (guint64) (now->time - then->time) * 1000;
+        for (guint i = 0; i < input->topology->n_cpus; i++)
             busy[i] = difference (now->pcpus, then->pcpus,
-                                  GUINT_TO_POINTER (snapshot->input.topology->cpus[i].number));
-        for (guint i = 0; i < snapshot->input.n_containers; i++)
-            used[i] =
-                difference (now->containers, then->containers, snapshot->input.containers[i].path);
-        usage = (CorralCapacityUsage){ .window_ns = (guint64) (now->time - then->time) * 1000,
-                                       .busy_ns = busy,
-                                       .container_ns = used };
+                                  GUINT_TO_POINTER (input->topology->cpus[i].number));
+        for (guint i = 0; i < input->n_containers; i++)
+            used[i] = difference (now->containers, then->containers, input->containers[i].path);
     }
-    capacity = corral_capacity_compute (&snapshot->input, plan, &usage, error);
+    corral_capacity_measure (agent->planner->capacity, &usage);
     keep (agent->planner, now);
-    return capacity;
+}
+
+const CorralCapacity *
+corral_agent_capacity (CorralAgent *agent, guint64 *ret_generation, GError **error)
+{
+    g_autoptr (CorralAgentSnapshot) snapshot = corral_agent_snapshot_new (agent, NULL, error);
+
+    if (snapshot == NULL || !ensure_capacity (agent, snapshot, error))
+        return NULL;
+    measure (agent, snapshot);
+    *ret_generation = corral_agent_snapshot_generation (agent, snapshot);
+    return agent->planner->capacity;
 }

@@ -36,6 +36,8 @@ struct _CorralAgentPlanner {
     gboolean applying;
     CorralAgentDrift *drift;
     CorralAgentLook *looks[2]; /* (nullable): the last look at what is used, and one before */
+    CorralCapacity *capacity;  /* (nullable): the last one that somebody asked for ... */
+    char *capacity_of;         /* ... and the fingerprint of what it was made from */
 };
 
 /* --- corral-agent-plan.c: what a plan is made from --- */
@@ -82,6 +84,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CorralAgentSnapshot, corral_agent_snapshot_free)
 
 /* The number of this state: one more than the last one's if anything differs from it. */
 guint64 corral_agent_snapshot_generation (CorralAgent *agent, const CorralAgentSnapshot *snapshot);
+
+/* (transfer full): the same for the same input of the planner, on the same topology */
+char *corral_agent_snapshot_fingerprint (const CorralAgentSnapshot *snapshot);
 
 /* Whether any active container is planned. */
 gboolean corral_agent_plans (CorralAgent *agent);
@@ -157,7 +162,9 @@ gboolean corral_agent_read_host (CorralAgent *agent, GError **error) G_GNUC_WARN
 /* --- corral-agent-capacity.c --- */
 
 void corral_agent_busy_start (CorralAgent *agent);
-void corral_agent_busy_free (CorralAgentPlanner *planner);
+/* The last answer; the topology is another one. */
+void corral_agent_capacity_forget (CorralAgentPlanner *planner);
+void corral_agent_capacity_free (CorralAgentPlanner *planner);
 
 /* --- corral-agent-admit.c --- */
 

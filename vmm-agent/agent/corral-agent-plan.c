@@ -327,9 +327,23 @@ corral_agent_snapshot_new (CorralAgent *agent, const CorralAgentChange *change, 
 static void
 add_set (GChecksum *sum, const CorralCpuset *set)
 {
-    g_autofree char *list = set != NULL ? corral_cpuset_format (set) : g_strdup ("-");
+    /* One that has no end has -1. */
+    const int n = set != NULL ? hwloc_bitmap_nr_ulongs (set) : -2;
+    g_autofree gulong *words = n > 0 ? g_new (gulong, n) : NULL;
 
-    g_checksum_update (sum, (const guchar *) list, (gssize) strlen (list) + 1);
+    g_checksum_update (sum, (const guchar *) &n, sizeof n);
+    if (n > 0 && hwloc_bitmap_to_ulongs (set, (unsigned) n, words) == 0)
+        g_checksum_update (sum, (const guchar *) words, n * (gssize) sizeof *words);
+}
+
+/* Of many in a row most are the same. */
+static void
+add_next_set (GChecksum *sum, const CorralCpuset *set, const CorralCpuset *last)
+{
+    if (set != NULL && last != NULL && hwloc_bitmap_isequal (set, last))
+        g_checksum_update (sum, (const guchar *) "=", 1);
+    else
+        add_set (sum, set);
 }
 
 static void
@@ -369,23 +383,26 @@ add_kernel (CorralAgent *agent, GChecksum *sum, const CorralAgentSnapshot *snaps
     }
     for (guint i = 0; i < snapshot->units->len; i++) {
         const CorralAgentUnit *unit = g_ptr_array_index (snapshot->units, i);
+        g_autoptr (CorralCpuset) last = NULL;
 
         for (guint j = 0; j < unit->threads->len; j++) {
             const CorralAgentThread *thread = g_ptr_array_index (unit->threads, j);
             g_autoptr (CorralCpuset) now = NULL;
 
-            if (thread->applied != NULL &&
-                corral_container_get_affinity (agent->core, thread->tid, &now, NULL))
-                add_set (sum, now);
+            if (thread->applied == NULL ||
+                !corral_container_get_affinity (agent->core, thread->tid, &now, NULL))
+                continue;
+            add_next_set (sum, now, last);
+            g_clear_pointer (&last, hwloc_bitmap_free);
+            last = g_steal_pointer (&now);
         }
     }
 }
 
-guint64
-corral_agent_snapshot_generation (CorralAgent *agent, const CorralAgentSnapshot *snapshot)
+static GChecksum *
+sum_of_input (const CorralAgentSnapshot *snapshot)
 {
-    g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA1);
-    CorralAgentPlanner *planner = agent->planner;
+    GChecksum *sum = g_checksum_new (G_CHECKSUM_SHA1);
 
     add_set (sum, snapshot->input.topology->online);
     add_set (sum, snapshot->housekeeping);
@@ -405,9 +422,27 @@ corral_agent_snapshot_generation (CorralAgent *agent, const CorralAgentSnapshot 
         add_text (sum, at->path);
         add_wish (sum, &at->wish, at->wishes);
         add_text (sum, at->running ? "on" : "off");
-        for (guint j = 0; j < at->n_vcpus; j++)
-            add_set (sum, at->vcpus != NULL ? at->vcpus[j] : NULL);
+        g_checksum_update (sum, (const guchar *) &at->n_vcpus, sizeof at->n_vcpus);
+        for (guint j = 0; at->vcpus != NULL && j < at->n_vcpus; j++)
+            add_next_set (sum, at->vcpus[j], j > 0 ? at->vcpus[j - 1] : NULL);
     }
+    return sum;
+}
+
+char *
+corral_agent_snapshot_fingerprint (const CorralAgentSnapshot *snapshot)
+{
+    g_autoptr (GChecksum) sum = sum_of_input (snapshot);
+
+    return g_strdup (g_checksum_get_string (sum));
+}
+
+guint64
+corral_agent_snapshot_generation (CorralAgent *agent, const CorralAgentSnapshot *snapshot)
+{
+    g_autoptr (GChecksum) sum = sum_of_input (snapshot);
+    CorralAgentPlanner *planner = agent->planner;
+
     add_kernel (agent, sum, snapshot);
     if (g_strcmp0 (g_checksum_get_string (sum), planner->fingerprint) != 0) {
         g_free (planner->fingerprint);

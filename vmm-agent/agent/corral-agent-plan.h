@@ -62,4 +62,6 @@ char *corral_agent_explain_xml (CorralAgent *agent, const char *path, GError **e
 char *corral_agent_drift_xml (CorralAgent *agent, const char *path, GError **error);
 
 /* What policy/corral-capacity.h computes from this host as it is now. */
-CorralCapacity *corral_agent_capacity (CorralAgent *agent, GError **error);
+/* (transfer none): until it is asked for again. @ret_generation: of this state */
+const CorralCapacity *corral_agent_capacity (CorralAgent *agent, guint64 *ret_generation,
+                                             GError **error);

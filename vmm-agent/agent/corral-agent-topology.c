@@ -72,6 +72,7 @@ corral_agent_set_topology (CorralAgent *agent, const CorralTopology *topology)
 {
     CorralAgentPlanner *planner = agent->planner;
 
+    corral_agent_capacity_forget (planner);
     g_clear_pointer (&planner->topology, corral_topology_free);
     planner->topology = corral_topology_copy (topology);
     planner->fixed = TRUE;
@@ -201,7 +202,7 @@ corral_agent_planner_free (CorralAgentPlanner *planner)
     corral_host_free (planner->host);
     g_hash_table_unref (planner->pending);
     g_hash_table_unref (planner->told);
-    corral_agent_busy_free (planner);
+    corral_agent_capacity_free (planner);
     g_free (planner->host_file);
     g_free (planner->online);
     g_free (planner->fingerprint);

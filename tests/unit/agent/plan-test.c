@@ -523,6 +523,51 @@ test_documents (PlanFixture *f, gconstpointer data)
     g_assert_nonnull (strstr (plan, "changed='yes'"));
 }
 
+static const CorralCapacity *
+capacity_of (PlanFixture *f, guint64 *ret_generation)
+{
+    g_autoptr (GError) error = NULL;
+    const CorralCapacity *capacity = corral_agent_capacity (f->agent, ret_generation, &error);
+
+    g_assert_no_error (error);
+    g_assert_cmpstr (capacity->rows[0].name, ==, "host");
+    return capacity;
+}
+
+/* An answer holds as long as nothing has changed. */
+static void
+test_capacity (PlanFixture *f, gconstpointer data)
+{
+    const CorralCapacityRow *last;
+    guint64 before, after;
+    pid_t vm;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    last = capacity_of (f, &before)->rows;
+    g_assert_cmpint (last->largest_dedicated, ==, 14);
+    g_assert_true (capacity_of (f, &after)->rows == last);
+    g_assert_cmpuint (after, ==, before);
+    vm = plan_fixture_vm (f, "db1", 4);
+    g_assert_cmpint (capacity_of (f, &after)->rows[0].largest_dedicated, ==, 10);
+    g_assert_cmpuint (after, >, before);
+    plan_fixture_define (f, "db", "mode='dedicated' smt='isolate'", "");
+    g_assert_cmpint (capacity_of (f, &after)->rows[0].largest_dedicated, ==, 6);
+    plan_fixture_end (f, "db1", vm);
+    g_assert_cmpint (capacity_of (f, &after)->rows[0].largest_dedicated, ==, 14);
+    {
+        const CorralTopology *topology = corral_agent_get_topology (f->agent);
+        g_autoptr (CorralCpuset) online = hwloc_bitmap_dup (topology->online);
+        g_autoptr (CorralTopology) less = NULL;
+
+        hwloc_bitmap_clr (online, 15);
+        less = corral_topology_with_online (topology, online);
+        corral_agent_set_topology (f->agent, less);
+        plan_fixture_run (f);
+    }
+    g_assert_cmpint (capacity_of (f, &after)->rows[0].largest_dedicated, ==, 13);
+}
+
 /* --- drift --- */
 
 static void
@@ -677,6 +722,7 @@ main (int argc, char **argv)
     plan_fixture_add ("/plan/claim-refused", test_claim_refused);
     plan_fixture_add ("/plan/leave", test_leave);
     plan_fixture_add ("/plan/documents", test_documents);
+    plan_fixture_add ("/plan/capacity", test_capacity);
     plan_fixture_add ("/plan/exclusive", test_exclusive);
     plan_fixture_add ("/plan/drift/reported", test_drift_reported);
     plan_fixture_add ("/plan/drift/repaired", test_drift_repaired);

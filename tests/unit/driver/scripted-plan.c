@@ -62,14 +62,14 @@ corral_agent_drift_xml (CorralAgent *agent, const char *path, GError **error)
     return g_strdup_printf ("<drift generation='%d'/>", GENERATION);
 }
 
-CorralCapacity *
-corral_agent_capacity (CorralAgent *agent, GError **error)
+const CorralCapacity *
+corral_agent_capacity (CorralAgent *agent, guint64 *ret_generation, GError **error)
 {
-    CorralCapacity *capacity = g_new0 (CorralCapacity, 1);
+    static CorralCapacityRow row = { .name = (char *) "host" };
+    static const CorralCapacity capacity = { .n_rows = 1, .rows = &row };
 
-    capacity->n_rows = 1;
-    capacity->rows = g_new0 (CorralCapacityRow, 1);
-    capacity->rows[0].name = g_strdup ("host");
-    capacity->rows[0].cpus = hwloc_bitmap_alloc ();
-    return capacity;
+    if (row.cpus == NULL)
+        row.cpus = hwloc_bitmap_alloc ();
+    *ret_generation = GENERATION;
+    return &capacity;
 }
