@@ -52,7 +52,11 @@ enable (CorralAgent *agent, CorralAgentEntry *entry)
 {
     GError *problem = NULL;
 
-    if (entry->kernel_refused || !corral_container_has_kvm (agent->core))
+    if (!corral_container_has_kvm (agent->core)) {
+        entry->kernel_refused = FALSE;
+        return FALSE;
+    }
+    if (entry->kernel_refused)
         return FALSE;
     if (corral_container_enable_kvm (agent->core, corral_agent_entry_path (entry), &problem))
         return TRUE;

@@ -70,6 +70,15 @@ corral_container_enable_kvm (CorralContainerCore *core, const char *path, GError
     return TRUE;
 }
 
+gboolean
+corral_kvm_pass_on (CorralContainerCore *core, const char *group)
+{
+    g_autofree char *path = corral_container_dir_to_path (group, NULL);
+
+    return path != NULL && corral_container_has_kvm (core) &&
+           corral_container_enable_kvm (core, path, NULL);
+}
+
 /* A VM is listed in the directory of its process's main thread, or in the nearest above for which
  * the subsystem is on. */
 static int

@@ -409,6 +409,7 @@ make_dirs (Run *run, CorralUndo *undo, GError **error)
     gpointer mover;
     gboolean made;
 
+    corral_kvm_pass_on (run->core, run->move->group);
     if (!ensure_dir (run, run->move->group, &made, undo, error))
         return FALSE;
     /* The leader first: the emulator's directory gets its pin, not that of some helper. */

@@ -140,6 +140,9 @@ gboolean corral_devices_carry (CorralContainerCore *core, CorralHierarchy *h, co
 /* --- container-kvm.c --- */
 
 #define CORRAL_KVM_STAT "kvm.stat"
+/* Turns it on for the container of @group: its module may have been loaded after the container was
+ * made. Returns: whether it can be had, which few need */
+gboolean corral_kvm_pass_on (CorralContainerCore *core, const char *group);
 /* The VM of the process @pid, as kvm.attach wants it named, and the threads of its vCPUs: see
  * corral_kvm_vms_find(). 0, or an errno; ENOENT: there is none. */
 int corral_kvm_find (CorralContainerCore *core, pid_t pid, guint *ret_fd, GArray *vcpus,

@@ -167,8 +167,13 @@ test_kvm_module (gconstpointer kind)
     must_enable (host, b);
     assert_usage (host, b, 0);
     assert_usage (host, c, 0);
+    /* Or with the first VM that moves there. */
+    fake_kernel_set_kvm (host->fake, FALSE);
+    fake_kernel_set_kvm (host->fake, TRUE);
+    assert_not_counted (host, b);
     fake_kernel_create_kvm (host->fake, vm->pid, 12, vm->tids + 1, 2);
     must_attach (host, b, vm);
+    assert_usage (host, b, 0);
     g_assert_nonnull (host->attached);
     g_assert_true (g_str_has_suffix (host->attached, "-12 all"));
     fake_kernel_run (host->fake, vm->tids[1], &run);
