@@ -526,39 +526,7 @@ corral_agent_apply_plan (CorralAgent *agent, const CorralAgentSnapshot *snapshot
     return ok;
 }
 
-/* --- told once --- */
-
-static void
-tell_refused (CorralAgent *agent, GHashTable *now, const char *kind, const char *name,
-              const GPtrArray *reasons)
-{
-    g_autofree char *text = corral_agent_reasons (reasons);
-    g_autofree char *key = g_strdup_printf ("%s \"%s\"", kind, name);
-
-    if (g_strcmp0 (g_hash_table_lookup (agent->planner->told, key), text) != 0)
-        corral_agent_problem (agent,
-                              g_error_new (CORRAL_ERROR, CORRAL_ERROR_REFUSED,
-                                           "the %s cannot have the pCPUs it wishes for: %s", key,
-                                           text),
-                              NULL);
-    g_hash_table_insert (now, g_steal_pointer (&key), g_steal_pointer (&text));
-}
-
-static void
-tell_all_refused (CorralAgent *agent, const CorralPlan *plan)
-{
-    GHashTable *now = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-
-    for (guint i = 0; i < plan->n_containers; i++)
-        if (plan->containers[i].refused)
-            tell_refused (agent, now, "container", plan->containers[i].path,
-                          plan->containers[i].reasons);
-    for (guint i = 0; i < plan->n_vms; i++)
-        if (plan->vms[i].refused)
-            tell_refused (agent, now, "VM", plan->vms[i].name, plan->vms[i].reasons);
-    g_hash_table_unref (agent->planner->told);
-    agent->planner->told = now;
-}
+/* --- planned anew --- */
 
 static gboolean
 plan_and_apply (CorralAgent *agent, gboolean everything, guint64 generation, GError **error)
@@ -582,7 +550,7 @@ plan_and_apply (CorralAgent *agent, gboolean everything, guint64 generation, GEr
     plan = corral_plan_make (&snapshot->input, error);
     if (plan == NULL || !corral_agent_apply_plan (agent, snapshot, plan, everything, error))
         return FALSE;
-    tell_all_refused (agent, plan);
+    corral_agent_refused_tell (agent, snapshot, plan);
     return TRUE;
 }
 

@@ -280,6 +280,7 @@ corral_agent_drift_repair (CorralAgent *agent, const CorralAgentDriftFound *foun
     case CORRAL_DRIFT_EXCLUSIVE:
         return repair_exclusive (agent, found, error);
     case CORRAL_DRIFT_OFFLINE:
+    case CORRAL_DRIFT_REFUSED:
         break;
     }
     return TRUE;

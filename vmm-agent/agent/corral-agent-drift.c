@@ -62,9 +62,8 @@ item_free (gpointer data)
 static const char *
 what_name (CorralAgentDriftWhat what)
 {
-    static const char *const names[] = {
-        "cpus", "mems", "quota", "affinity", "exclusive", "offline"
-    };
+    static const char *const names[] = { "cpus",      "mems",    "quota",  "affinity",
+                                         "exclusive", "offline", "refused" };
 
     return names[what];
 }
@@ -83,6 +82,9 @@ item_text (const Item *item)
     g_autofree char *thing = NULL;
     const char *where = item->vm != NULL ? item->vm : item->path;
 
+    if (item->what == CORRAL_DRIFT_REFUSED)
+        return g_strdup_printf ("the %s \"%s\" cannot have the pCPUs it wishes for: %s",
+                                item->vm != NULL ? "VM" : "container", where, item->found);
     if (item->vcpu >= 0)
         thing = g_strdup_printf ("vCPU %d of the VM \"%s\"", item->vcpu, where);
     else if (item->vm != NULL)
@@ -164,7 +166,8 @@ repair (CorralAgentDrift *drift, Item *item, const CorralAgentDriftFound *found)
     g_autoptr (GError) problem = NULL;
     gint64 now = g_get_monotonic_time ();
 
-    if (!may_repair (drift->agent, found->entry)) {
+    /* Only who makes room, or asks for less, can help here. */
+    if (item->what == CORRAL_DRIFT_REFUSED || !may_repair (drift->agent, found->entry)) {
         set_state (drift, item, CORRAL_DRIFT_OPEN);
         return;
     }
@@ -293,7 +296,10 @@ corral_agent_drift_check (CorralAgent *agent, CorralAgentEntry *entry)
         CorralAgentEntry *at = g_ptr_array_index (entries, i);
 
         at->drift_time = g_get_monotonic_time ();
-        if (corral_agent_entry_is_active (at) && at->stored->planned && at->applied.cpus != NULL)
+        if (!corral_agent_entry_is_active (at) || !at->stored->planned)
+            continue;
+        corral_agent_refused_look (agent, drift, at);
+        if (at->applied.cpus != NULL)
             corral_agent_drift_look (agent, drift, at, drift->round % DEEP_ROUNDS == 0);
     }
     if (entry == NULL || corral_agent_entry_is_active (entry))

@@ -12,6 +12,7 @@ typedef enum {
     CORRAL_DRIFT_AFFINITY,
     CORRAL_DRIFT_EXCLUSIVE,
     CORRAL_DRIFT_OFFLINE,
+    CORRAL_DRIFT_REFUSED, /* nothing in the kernel: the plan itself does not have it */
 } CorralAgentDriftWhat;
 
 typedef enum {
@@ -38,5 +39,13 @@ void corral_agent_drift_look (CorralAgent *agent, CorralAgentDrift *drift, Corra
 /* Makes it as the last plan has it. */
 gboolean corral_agent_drift_repair (CorralAgent *agent, const CorralAgentDriftFound *found,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* --- corral-agent-refused.c --- */
+
+/* The same for what the last plan refused. */
+void corral_agent_refused_look (CorralAgent *agent, CorralAgentDrift *drift,
+                                CorralAgentEntry *entry);
+
+/* --- corral-agent-drift.c --- */
 
 void corral_agent_drift_found (CorralAgentDrift *drift, const CorralAgentDriftFound *found);

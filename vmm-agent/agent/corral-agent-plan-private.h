@@ -31,7 +31,7 @@ struct _CorralAgentPlanner {
     GHashTable *pending; /* name -> CorralAgentPending */
     guint64 generation;  /* of what a plan is made from */
     char *fingerprint;   /* (nullable): of that */
-    GHashTable *told;    /* what is refused now, and was told -> the reasons */
+    GHashTable *refused; /* what the last plan refused, and was told; see corral-agent-refused.c */
     guint soon;          /* source of a plan that is due, or 0 */
     gboolean applying;
     CorralAgentDrift *drift;
@@ -171,6 +171,13 @@ void corral_agent_capacity_free (CorralAgentPlanner *planner);
 void corral_agent_pending_free (CorralAgentPending *pending);
 /* The VM @name runs, and its vCPUs are known: its place is its own now. */
 void corral_agent_pending_done (CorralAgent *agent, const char *name);
+
+/* --- corral-agent-refused.c --- */
+
+void corral_agent_refusal_free (gpointer refusal);
+/* @plan is in force: tells once what it refuses. */
+void corral_agent_refused_tell (CorralAgent *agent, const CorralAgentSnapshot *snapshot,
+                                const CorralPlan *plan);
 
 /* --- corral-agent-drift.c --- */
 

@@ -111,12 +111,29 @@ add_running (CorralAgent *agent, CorralAgentSnapshot *snapshot, CorralAgentVm *v
     }
 }
 
-static int
-compare_vms (gconstpointer a, gconstpointer b)
+/* Whether the last plan had a place for all its vCPUs. */
+static gboolean
+is_settled (const CorralAgentVm *vm)
 {
-    const CorralAgentVm *const *first = a, *const *second = b;
+    for (guint i = 0; i < vm->threads->len; i++)
+        if (((const CorralAgentThread *) g_ptr_array_index (vm->threads, i))->applied == NULL)
+            return FALSE;
+    return TRUE;
+}
 
-    return strcmp ((*first)->name, (*second)->name);
+/* Where not all that run have room, the planner keeps the first of them. So those come first that
+ * had it, then those that have grown or are new, and last the one that is to be moved. */
+static int
+compare_vms (gconstpointer a, gconstpointer b, gpointer change)
+{
+    const CorralAgentVm *first = *(const CorralAgentVm *const *) a;
+    const CorralAgentVm *second = *(const CorralAgentVm *const *) b;
+    const CorralAgentVm *moved =
+        change != NULL ? ((const CorralAgentChange *) change)->moved : NULL;
+    const int x = first == moved ? 2 : !is_settled (first);
+    const int y = second == moved ? 2 : !is_settled (second);
+
+    return x != y ? x - y : strcmp (first->name, second->name);
 }
 
 static int
@@ -175,7 +192,7 @@ add_vms (CorralAgent *agent, CorralAgentSnapshot *snapshot, const CorralAgentCha
     g_autoptr (GPtrArray) vms = corral_agent_values (agent->vms);
     g_autoptr (GPtrArray) pending = corral_agent_values (agent->planner->pending);
 
-    g_ptr_array_sort (vms, compare_vms);
+    g_ptr_array_sort_with_data (vms, compare_vms, (gpointer) change);
     for (guint i = 0; i < vms->len; i++)
         add_running (agent, snapshot, g_ptr_array_index (vms, i), change);
     for (guint i = 0; i < snapshot->units->len; i++)

@@ -171,7 +171,8 @@ corral_agent_planner_new (CorralAgent *agent, const CorralAgentSettings *setting
     planner->netlink_fd = -1;
     planner->pending = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
                                               (GDestroyNotify) corral_agent_pending_free);
-    planner->told = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+    planner->refused =
+        g_hash_table_new_full (g_str_hash, g_str_equal, g_free, corral_agent_refusal_free);
     /* No number is used again after a restart of ours. */
     planner->generation = (guint64) g_get_real_time () / 1000;
     planner->drift = corral_agent_drift_new (agent, settings->drift_interval_ms);
@@ -201,7 +202,7 @@ corral_agent_planner_free (CorralAgentPlanner *planner)
     g_clear_pointer (&planner->topology, corral_topology_free);
     corral_host_free (planner->host);
     g_hash_table_unref (planner->pending);
-    g_hash_table_unref (planner->told);
+    g_hash_table_unref (planner->refused);
     corral_agent_capacity_free (planner);
     g_free (planner->host_file);
     g_free (planner->online);
