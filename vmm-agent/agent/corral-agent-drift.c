@@ -15,6 +15,8 @@
 #define FORGET_USEC (600 * G_USEC_PER_SEC)
 /* Whoever reads a container makes us look at it, but no more often. */
 #define READ_USEC G_USEC_PER_SEC
+/* After the first write, for those that come with it */
+#define WRITTEN_MSEC 20
 /* Items that are over and still listed */
 #define HISTORY_MAX 100
 /* All threads of a VM are looked at in each so many rounds; in the others its main thread stands
@@ -42,7 +44,9 @@ struct _CorralAgentDrift {
     guint again; /* source of a look when a repair is due */
     guint round;
     gboolean checking;
-    GHashTable *items; /* key -> Item */
+    GHashTable *items;   /* key -> Item */
+    GHashTable *written; /* set of names: containers of which a setting was written */
+    guint soon;          /* source of a look at these, or 0 */
 };
 
 static void
@@ -315,6 +319,56 @@ corral_agent_drift_on_read (CorralAgent *agent, CorralAgentEntry *entry)
         corral_agent_drift_check (agent, entry);
 }
 
+/* --- what inotify tells --- */
+
+static void look_soon (CorralAgentDrift *drift, gint64 usec);
+
+/* Our own writes come back to us as well: then nothing differs. Who writes in a loop is looked at
+ * once a second, and repaired at longer and longer intervals. */
+static gboolean
+on_soon (gpointer data)
+{
+    CorralAgentDrift *drift = data;
+    g_autoptr (GPtrArray) names = corral_agent_values (drift->written);
+    gint64 now = g_get_monotonic_time (), wait = G_MAXINT64;
+
+    drift->soon = 0;
+    for (guint i = 0; i < names->len; i++) {
+        CorralAgentEntry *entry =
+            g_hash_table_lookup (drift->agent->entries, g_ptr_array_index (names, i));
+        gint64 rest = entry != NULL ? entry->drift_time + READ_USEC - now : 0;
+
+        if (rest > 0) {
+            wait = MIN (wait, rest);
+            continue;
+        }
+        g_hash_table_remove (drift->written, g_ptr_array_index (names, i));
+        if (entry != NULL)
+            corral_agent_drift_check (drift->agent, entry);
+    }
+    if (wait < G_MAXINT64)
+        look_soon (drift, wait);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+look_soon (CorralAgentDrift *drift, gint64 usec)
+{
+    if (drift->soon == 0)
+        drift->soon = g_timeout_add ((guint) (usec / 1000) + 1, on_soon, drift);
+}
+
+void
+corral_agent_drift_soon (CorralAgent *agent, CorralAgentEntry *entry)
+{
+    CorralAgentDrift *drift = agent->planner->drift;
+
+    if (!corral_agent_entry_is_active (entry) || !entry->stored->planned)
+        return;
+    g_hash_table_add (drift->written, g_strdup (entry->stored->name));
+    look_soon (drift, WRITTEN_MSEC * 1000);
+}
+
 /* --- the slow look --- */
 
 static gboolean
@@ -347,6 +401,7 @@ corral_agent_drift_new (CorralAgent *agent, guint interval_msec)
     drift->agent = agent;
     drift->interval_msec = interval_msec;
     drift->items = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, item_free);
+    drift->written = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
     return drift;
 }
 
@@ -357,6 +412,8 @@ corral_agent_drift_free (CorralAgentDrift *drift)
         return;
     g_clear_handle_id (&drift->timer, g_source_remove);
     g_clear_handle_id (&drift->again, g_source_remove);
+    g_clear_handle_id (&drift->soon, g_source_remove);
+    g_hash_table_unref (drift->written);
     g_hash_table_unref (drift->items);
     g_free (drift);
 }

@@ -187,5 +187,7 @@ void corral_agent_drift_free (CorralAgentDrift *drift);
 void corral_agent_drift_check (CorralAgent *agent, CorralAgentEntry *entry);
 /* Somebody reads the active @entry. */
 void corral_agent_drift_on_read (CorralAgent *agent, CorralAgentEntry *entry);
+/* A setting of it was written, by somebody else or by us: looks soon, and at most once a second. */
+void corral_agent_drift_soon (CorralAgent *agent, CorralAgentEntry *entry);
 /* Something is planned: the slow look runs from now on. */
 void corral_agent_drift_watch (CorralAgent *agent);

@@ -114,6 +114,8 @@ on_container_changed (CorralContainerCore *core, const char *path, const char *w
         corral_agent_group_changed (agent, path);
     else if (g_str_equal (what, "groups"))
         corral_agent_look_soon (agent);
+    else if (g_str_equal (what, "settings"))
+        corral_agent_drift_soon (agent, entry);
     else
         corral_agent_check (agent, entry);
 }

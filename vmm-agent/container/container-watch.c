@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Directories that come and go, by inotify. A target is a container or a group; it is followed by
- * watches on its ancestors (to see it made again), on itself, and on the groups in it. */
+/* Directories that come and go, and files that are written, by inotify. A target is a container or
+ * a group; it is followed by watches on its ancestors (to see it made again), on itself, and on the
+ * groups in it. */
 #include "vmm-agent/container/container-private.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_ONLYDIR)
+/* A directory has one watch, for all whom it concerns. */
+#define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD)
 
 typedef struct {
     char *name; /* what the signal says: a path, or a group */
@@ -22,6 +24,7 @@ typedef struct {
     gboolean moved;      /* something came or went that needs a new look */
     gboolean gone;       /* it, or what it was in, was removed, and may be there again by now */
     gboolean dirty;      /* groups in it changed */
+    gboolean written;    /* somebody wrote a setting of its own */
 } Target;
 
 struct _CorralWatch {
@@ -92,6 +95,7 @@ drop_user (CorralWatch *watch, int number, Target *target)
 static int
 add_watch (CorralWatch *watch, Target *target, const char *dir)
 {
+    const gboolean is_own = !target->is_group && g_str_equal (dir, target->dir);
     g_autofree char *link = NULL;
     GPtrArray *users;
     int fd, number, err;
@@ -102,7 +106,7 @@ add_watch (CorralWatch *watch, Target *target, const char *dir)
     if (err != 0)
         return err;
     link = g_strdup_printf ("/proc/self/fd/%d", fd);
-    number = inotify_add_watch (watch->fd, link, WATCH_MASK);
+    number = inotify_add_watch (watch->fd, link, WATCH_MASK | (is_own ? IN_MODIFY : 0));
     err = number < 0 ? errno : 0;
     close (fd);
     if (err != 0)
@@ -222,6 +226,36 @@ is_role (const char *name)
     return corral_container_role_parse (name, &role, &index);
 }
 
+/* A write raises IN_MODIFY, whoever writes; and the kernel does when it takes a partition away. */
+static gboolean
+is_setting (const char *name)
+{
+    static const char *const settings[] = {
+        "cpuset.cpus",
+        "cpuset.mems",
+        "cpuset.cpus.exclusive",
+        "cpuset.cpus.partition",
+        "cpu.cfs_quota_us",
+        "cpu.cfs_period_us",
+        "cpu.max",
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS (settings); i++)
+        if (g_str_equal (name, settings[i]))
+            return TRUE;
+    return FALSE;
+}
+
+static void
+take_write (Target *target, const struct inotify_event *event)
+{
+    const char *dir = dir_of_number (target, event->wd);
+
+    if (dir != NULL && !target->is_group && g_str_equal (dir, target->dir) &&
+        is_setting (event->name))
+        target->written = TRUE;
+}
+
 static void
 take_entry (CorralWatch *watch, Target *target, const struct inotify_event *event)
 {
@@ -257,7 +291,8 @@ take_event (CorralWatch *watch, const struct inotify_event *event)
         /* Events were lost: everything may have changed. */
         g_hash_table_iter_init (&iter, watch->targets);
         while (g_hash_table_iter_next (&iter, NULL, &target))
-            ((Target *) target)->moved = ((Target *) target)->dirty = TRUE;
+            ((Target *) target)->moved = ((Target *) target)->dirty = ((Target *) target)->written =
+                TRUE;
         return;
     }
     if ((event->mask & IN_IGNORED) != 0) {
@@ -270,7 +305,9 @@ take_event (CorralWatch *watch, const struct inotify_event *event)
     for (guint i = 0; users != NULL && i < users->len; i++) {
         Target *target = g_ptr_array_index (users, i);
 
-        if (event->len > 0)
+        if ((event->mask & IN_MODIFY) != 0 && event->len > 0)
+            take_write (target, event);
+        else if (event->len > 0)
             take_entry (watch, target, event);
         else
             target->moved = TRUE;
@@ -297,7 +334,8 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
                 queue (signals, target, "vanished");
             if (now != 0) {
                 queue (signals, target, "appeared");
-                target->dirty = TRUE; /* groups may be in it already */
+                /* Groups may be in it already, and settings written before we watched it. */
+                target->dirty = target->written = TRUE;
             }
             target->inode = now;
         }
@@ -309,7 +347,9 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
             (void) !corral_container_prune (watch->core, target->name, NULL);
         queue (signals, target, "groups");
     }
-    target->moved = target->gone = target->dirty = FALSE;
+    if (target->written && target->inode != 0 && !target->is_group)
+        queue (signals, target, "settings");
+    target->moved = target->gone = target->dirty = target->written = FALSE;
 }
 
 static void

@@ -427,8 +427,9 @@ gboolean corral_container_get_kvm_vcpus (CorralContainerCore *core, pid_t pid, G
 /* --- watch --- */
 
 /* Signal "changed" (const char *path, const char *what): the container @path, or the groups in it,
- * changed from outside or by us; @what is "appeared", "vanished" or "groups" (a group, or a vcpuN
- * in one, came or went). From inotify on the thread-default main context; nothing is polled. */
+ * changed from outside or by us; @what is "appeared", "vanished", "groups" (a group, or a vcpuN in
+ * one, came or went) or "settings" (its cpuset, cap or partition was written, in the hierarchy that
+ * cpuset is in). From inotify on the thread-default main context; nothing is polled. */
 gboolean corral_container_watch (CorralContainerCore *core, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 void corral_container_unwatch (CorralContainerCore *core, const char *path);

@@ -201,6 +201,43 @@ test_groups (gconstpointer kind)
     drop (host, group);
 }
 
+static void
+write_setting (Host *host, const char *dir, const char *list)
+{
+    g_autofree char *file =
+        corral_dir_file (dir, corral_backend_of (host->core->cpuset)->cpus_file);
+
+    g_assert_cmpint (corral_io_write (&host->core->io, &host->core->cpuset->tree, file, list), ==,
+                     0);
+}
+
+/* Whoever writes: it is told of the container itself, not of what is above or beneath it. */
+static void
+test_settings (gconstpointer kind)
+{
+    g_autoptr (Host) host = host_new (GPOINTER_TO_INT (kind));
+    g_autoptr (Log) log = NULL;
+    g_autofree char *path = NULL, *dir = NULL, *above = NULL, *group = NULL;
+
+    if (host == NULL)
+        return;
+    log = log_new (host);
+    path = host_path (host, "a/b");
+    dir = host_dir (host, "a/b");
+    above = host_dir (host, "a");
+    group = g_strconcat (dir, "/qemu-1-web.libvirt-qemu", NULL);
+    g_assert_true (corral_container_create (host->core, path, NULL, NULL, NULL));
+    make (host, group);
+    g_assert_true (corral_container_watch (host->core, path, NULL));
+    expect_nothing (log);
+    write_setting (host, dir, "0");
+    expect (log, path, "settings");
+    expect_nothing (log);
+    write_setting (host, above, "0");
+    expect_nothing (log);
+    drop (host, group);
+}
+
 /* A group of ours whose VM has gone does not stay. */
 static void
 test_prune (gconstpointer kind)
@@ -308,6 +345,7 @@ main (int argc, char **argv)
         GTestDataFunc func;
     } tests[] = { { "life", test_life },
                   { "groups", test_groups },
+                  { "settings", test_settings },
                   { "prune", test_prune },
                   { "reentry", test_reentry } };
 
