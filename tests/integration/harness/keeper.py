@@ -84,10 +84,8 @@ def reap(folder):
 def kill_all():
     """Children of those killed become ours, and so get their turn."""
     while True:
-        for tid in os.listdir('/proc/self/task'):
-            with open(f'/proc/self/task/{tid}/children', encoding='ascii') as file:
-                for pid in file.read().split():
-                    os.kill(int(pid), signal.SIGKILL)
+        for pid in proc.children(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:

@@ -107,9 +107,23 @@ def exists(pid):
 
 
 def children(pid):
+    if not os.path.exists('/proc/thread-self/children'):
+        return by_parent(pid)
     found = []
     for tid in os.listdir(f'/proc/{pid}/task'):
         found += map(int, read(f'/proc/{pid}/task/{tid}/children').split())
+    return found
+
+
+def by_parent(pid):
+    """The same, on a kernel without CONFIG_PROC_CHILDREN; none once the process is gone."""
+    found = []
+    for number in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            if int(read(f'/proc/{number}/stat').rpartition(')')[2].split()[1]) == pid:
+                found.append(int(number))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
     return found
 
 
