@@ -269,6 +269,24 @@ def a_hand_made_pin_is_repaired(world):
 
 
 @suite.test
+def a_vm_that_leaves_has_its_own_pins_again(world):
+    box = world.box('leave', "mode='dedicated'").start()
+    guest = Guest(world.libvirtd, 'p', load=0.05).define().start()
+    vcpu = guest.vcpu_threads()[0]
+    helper = next(t for t in guest.threads() if t.role == 'emulator')
+    guest.virsh('vcpupin', guest.name, 0, world.house, '--live')
+    guest.virsh('emulatorpin', guest.name, world.cpu, '--live')
+    box.attach_new(guest)
+    wait_placed(guest, world.cpu, world.house)
+    box.detach(guest)
+    until(lambda: vcpu.affinity() == {world.house} and helper.affinity() == {world.cpu},
+          f'the pins of {guest.name}')
+    guest.virsh('vcpupin', guest.name, 0, f'{world.house},{world.cpu}', '--live')
+    assert vcpu.affinity() == {world.house, world.cpu}, vcpu.affinity()
+    world.clear()
+
+
+@suite.test
 def a_helper_moved_with_taskset_is_repaired(world):
     """Its group has more pCPUs than it may use, so that the kernel lets it be moved."""
     box = world.box('task', "mode='dedicated' drift='repair'").define()

@@ -394,6 +394,55 @@ pin_vm (Apply *apply, guint index, GError **error)
                                cap_helpers (apply, unit->vm, planned->helpers_quota_usec, error));
 }
 
+/* What is not planned any more has the pins that libvirt gave it, as far as they lie in what it may
+ * have now. (nullable) (transfer full) */
+static CorralCpuset *
+pin_within (CorralAgent *agent, pid_t tid, const CorralCpuset *pin)
+{
+    CorralCpuset *set = NULL;
+
+    if (pin == NULL || !corral_container_get_affinity (agent->core, tid, &set, NULL))
+        return NULL;
+    hwloc_bitmap_and (set, set, pin);
+    if (hwloc_bitmap_iszero (set))
+        g_clear_pointer (&set, hwloc_bitmap_free);
+    return set;
+}
+
+static gboolean
+release_thread (CorralAgent *agent, const CorralAgentVm *vm, const CorralAgentThread *thread,
+                GError **error)
+{
+    const CorralVm *known = corral_vm_inventory_lookup (agent->inventory, vm->name);
+    const guint vcpu = (guint) MAX (thread->vcpu, 0);
+    g_autoptr (CorralCpuset) pin = NULL;
+
+    if (!corral_container_unpin_thread (agent->core, vm->pid, thread->tid, error))
+        return FALSE;
+    if (known != NULL && known->pins != NULL && vcpu < known->pins->len)
+        pin = pin_within (agent, thread->tid, g_ptr_array_index (known->pins, vcpu));
+    return pin == NULL ||
+           corral_container_pin_thread (agent->core, vm->pid, thread->tid, pin, error);
+}
+
+static gboolean
+release_helpers (CorralAgent *agent, const CorralAgentVm *vm, GError **error)
+{
+    const CorralVm *known = corral_vm_inventory_lookup (agent->inventory, vm->name);
+    g_autoptr (CorralCpuset) pin = NULL;
+    CorralContainerVm described;
+
+    if (!corral_agent_describe (agent, vm, &described))
+        return TRUE;
+    if (!corral_container_unpin_helpers (agent->core, &described, error) ||
+        (vm->helpers_quota_usec >= 0 &&
+         !corral_container_cap_helpers (agent->core, &described, -1, error)))
+        return FALSE;
+    if (known != NULL)
+        pin = pin_within (agent, vm->pid, known->emulator_pin);
+    return pin == NULL || corral_container_pin_helpers (agent->core, &described, pin, error);
+}
+
 /* Threads that were pinned, and are in no planned container any more */
 static void
 release_others (CorralAgent *agent)
@@ -403,7 +452,6 @@ release_others (CorralAgent *agent)
 
     g_hash_table_iter_init (&iter, agent->vms);
     while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &vm)) {
-        CorralContainerVm described;
         GError *problem = NULL;
 
         for (guint i = 0; i < vm->threads->len; i++) {
@@ -413,18 +461,14 @@ release_others (CorralAgent *agent)
                 (thread->inner != NULL && thread->inner->stored->planned))
                 continue;
             g_clear_pointer (&thread->applied, hwloc_bitmap_free);
-            if (!corral_container_unpin_thread (agent->core, vm->pid, thread->tid, &problem) &&
+            if (!release_thread (agent, vm, thread, &problem) &&
                 !forgive (g_steal_pointer (&problem), &problem))
                 corral_agent_problem (agent, g_steal_pointer (&problem), NULL);
         }
         if (vm->helpers == NULL || (vm->inner != NULL && vm->inner->stored->planned))
             continue;
         g_clear_pointer (&vm->helpers, hwloc_bitmap_free);
-        if (!corral_agent_describe (agent, vm, &described))
-            continue;
-        if ((!corral_container_unpin_helpers (agent->core, &described, &problem) ||
-             (vm->helpers_quota_usec >= 0 &&
-              !corral_container_cap_helpers (agent->core, &described, -1, &problem))) &&
+        if (!release_helpers (agent, vm, &problem) &&
             !forgive (g_steal_pointer (&problem), &problem))
             corral_agent_problem (agent, problem, NULL);
         vm->helpers_quota_usec = -1;

@@ -56,6 +56,8 @@ entry_free (gpointer data)
     g_free (entry->vm.partition);
     g_free (entry->vm.home_group);
     g_clear_pointer (&entry->vm.threads, g_array_unref);
+    g_clear_pointer (&entry->vm.pins, g_ptr_array_unref);
+    g_clear_pointer (&entry->vm.emulator_pin, hwloc_bitmap_free);
     g_clear_pointer (&entry->claims, g_array_unref);
     g_clear_pointer (&entry->thread_watches, g_hash_table_unref);
     g_free (entry);
@@ -315,6 +317,17 @@ remove_entry (CorralVmInventory *inventory, Entry *entry)
     entry_free (entry);
 }
 
+/* Who has it planned needs them when it is not planned any more: they are no change now. */
+static void
+take_pins (Entry *entry, const CorralVmFacts *facts)
+{
+    g_clear_pointer (&entry->vm.pins, g_ptr_array_unref);
+    g_clear_pointer (&entry->vm.emulator_pin, hwloc_bitmap_free);
+    entry->vm.pins = facts->pins != NULL ? g_ptr_array_ref (facts->pins) : NULL;
+    entry->vm.emulator_pin =
+        facts->emulator_pin != NULL ? hwloc_bitmap_dup (facts->emulator_pin) : NULL;
+}
+
 static void
 add_entry (CorralVmInventory *inventory, const CorralVmFacts *facts)
 {
@@ -329,6 +342,7 @@ add_entry (CorralVmInventory *inventory, const CorralVmFacts *facts)
     entry->vm.partition = g_strdup (facts->partition);
     entry->vm.wishes = facts->wishes;
     entry->vm.wish = facts->wish;
+    take_pins (entry, facts);
     entry->claims = facts->threads != NULL ? g_array_copy ((GArray *) facts->threads) : NULL;
     entry->thread_watches = g_hash_table_new (NULL, NULL);
     entry->end_watch = corral_vm_ends_watch (inventory->ends, entry->vm.pid, 0);
@@ -349,6 +363,7 @@ update_entry (CorralVmInventory *inventory, Entry *entry, const CorralVmFacts *f
 {
     gboolean changed = FALSE;
 
+    take_pins (entry, facts);
     g_clear_pointer (&entry->claims, g_array_unref);
     entry->claims = facts->threads != NULL ? g_array_copy ((GArray *) facts->threads) : NULL;
     if (memcmp (entry->vm.uuid, facts->uuid, sizeof entry->vm.uuid) != 0) {

@@ -72,6 +72,8 @@ put_status (CorralVmLibvirt *libvirt, const CorralVmStatus *status)
         .threads = status->vcpus,
         .wishes = status->wishes,
         .wish = status->wish,
+        .pins = status->pins,
+        .emulator_pin = status->emulator_pin,
     };
 
     group = corral_vm_status_group (status->partition != NULL ? status->partition : "/machine",

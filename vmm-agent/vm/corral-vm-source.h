@@ -22,6 +22,8 @@ typedef struct {
         *threads; /* (nullable): of CorralThread; what the source last heard, maybe stale */
     guint wishes; /* as in CorralVm */
     CorralPlacement wish;
+    GPtrArray *pins;
+    const CorralCpuset *emulator_pin;
 } CorralVmFacts;
 
 /* A VM was read: adds it, changes it, or replaces one of that name whose process was another.

@@ -37,6 +37,8 @@ corral_vm_status_free (CorralVmStatus *status)
     g_free (status->name);
     g_free (status->partition);
     g_clear_pointer (&status->vcpus, g_array_unref);
+    g_clear_pointer (&status->pins, g_ptr_array_unref);
+    g_clear_pointer (&status->emulator_pin, hwloc_bitmap_free);
     g_free (status);
 }
 
@@ -116,6 +118,61 @@ read_wishes (const char *xml, gsize length, xmlNode *domain, CorralVmStatus *sta
     xmlBufferFree (buffer);
 }
 
+static CorralCpuset *
+cpuset_attribute (xmlNode *node)
+{
+    g_autoptr (XmlText) text =
+        node != NULL ? xmlGetNoNsProp (node, (const xmlChar *) "cpuset") : NULL;
+    CorralCpuset *cpus = NULL;
+
+    if (text == NULL || !corral_cpuset_parse ((const char *) text, &cpus, NULL))
+        return NULL;
+    if (hwloc_bitmap_iszero (cpus))
+        g_clear_pointer (&cpus, hwloc_bitmap_free);
+    return cpus;
+}
+
+static void
+set_pin (CorralVmStatus *status, guint vcpu, CorralCpuset *cpus)
+{
+    if (status->pins == NULL)
+        status->pins = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
+    if (status->pins->len <= vcpu)
+        g_ptr_array_set_size (status->pins, (int) vcpu + 1);
+    hwloc_bitmap_free (g_ptr_array_index (status->pins, vcpu));
+    g_ptr_array_index (status->pins, vcpu) = cpus;
+}
+
+/* <vcpu cpuset=''> is for all that have no pin of their own. */
+static void
+read_pins (xmlNode *domain, CorralVmStatus *status)
+{
+    g_autoptr (CorralCpuset) all = cpuset_attribute (child (domain, "vcpu"));
+    g_autofree char *count = child_text (domain, "vcpu");
+    xmlNode *cputune = child (domain, "cputune");
+    guint64 n = 0;
+
+    if (all != NULL && count != NULL &&
+        g_ascii_string_to_unsigned (g_strstrip (count), 10, 1, VCPUS_MAX, &n, NULL))
+        for (guint i = 0; i < n; i++)
+            set_pin (status, i, hwloc_bitmap_dup (all));
+    for (xmlNode *node = cputune != NULL ? cputune->children : NULL; node != NULL;
+         node = node->next) {
+        CorralCpuset *cpus;
+        gint64 vcpu;
+
+        if (node->type != XML_ELEMENT_NODE || !g_str_equal ((const char *) node->name, "vcpupin") ||
+            !int_attribute (node, "vcpu", 0, VCPUS_MAX - 1, &vcpu))
+            continue;
+        cpus = cpuset_attribute (node);
+        if (cpus != NULL)
+            set_pin (status, (guint) vcpu, cpus);
+    }
+    status->emulator_pin = cpuset_attribute (child (cputune, "emulatorpin"));
+    if (status->emulator_pin == NULL)
+        status->emulator_pin = g_steal_pointer (&all);
+}
+
 static void
 read_domain (xmlNode *domain, CorralVmStatus *status)
 {
@@ -192,6 +249,7 @@ corral_vm_status_parse (const char *xml, gsize length, CorralVmStatus **ret_stat
     if (domain != NULL && g_str_equal ((const char *) domain->name, "domain")) {
         read_domain (domain, status);
         read_wishes (xml, length, domain, status);
+        read_pins (domain, status);
     }
     if (status->name == NULL || !corral_vm_status_name_is_valid (status->name)) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_XML,

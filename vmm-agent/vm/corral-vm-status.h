@@ -17,6 +17,8 @@ typedef struct {
     char *partition; /* (nullable) */
     guint wishes;    /* CorralWish bits; none when they cannot be read */
     CorralPlacement wish;
+    GPtrArray *pins; /* (nullable): as in CorralVm */
+    CorralCpuset *emulator_pin;
     GArray *vcpus; /* of CorralThread, as libvirt believes; a thread may be gone, tids are > 0 */
 } CorralVmStatus;
 

@@ -38,6 +38,9 @@ typedef struct {
     GArray *threads;
     guint wishes; /* CorralWish: what its own metadata say of its placement, in @wish */
     CorralPlacement wish;
+    /* (nullable): where its source has pinned it, by vCPU number: CorralCpuset or NULL */
+    GPtrArray *pins;
+    CorralCpuset *emulator_pin; /* (nullable) */
 } CorralVm;
 
 #define CORRAL_TYPE_VM_INVENTORY (corral_vm_inventory_get_type ())

@@ -74,6 +74,54 @@ test_wishes (void)
     }
 }
 
+static char *
+pin_of (const CorralVmStatus *status, guint vcpu)
+{
+    const CorralCpuset *pin = status->pins != NULL && vcpu < status->pins->len
+                                  ? g_ptr_array_index (status->pins, vcpu)
+                                  : NULL;
+
+    return pin != NULL ? corral_cpuset_format (pin) : g_strdup ("-");
+}
+
+/* A pin of its own, or what <vcpu> says of all. */
+static void
+test_pins (void)
+{
+    static const struct {
+        const char *vcpu, *cputune, *pins, *emulator;
+    } cases[] = {
+        { "<vcpu>3</vcpu>", "", "- - -", "-" },
+        { "<vcpu cpuset='0-2,7'>3</vcpu>", "", "0-2,7 0-2,7 0-2,7", "0-2,7" },
+        { "<vcpu cpuset='0-2'>3</vcpu>", "<vcpupin vcpu='1' cpuset='4'/>", "0-2 4 0-2", "0-2" },
+        { "<vcpu>3</vcpu>",
+          "<emulatorpin cpuset='0'/><vcpupin vcpu='2' cpuset='1,3'/>"
+          "<vcpupin vcpu='-1' cpuset='1'/><vcpupin vcpu='99999' cpuset='1'/>"
+          "<vcpupin vcpu='0' cpuset='none'/><vcpupin vcpu='1'/>",
+          "- - 1,3", "0" },
+        { "<vcpu cpuset='1'>99999</vcpu>", "", "- - -", "1" },
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS (cases); i++) {
+        g_autofree char *xml =
+            g_strdup_printf ("<domstatus state='running' pid='77'><domain type='qemu'>"
+                             "<name>web</name>%s<cputune>%s</cputune></domain></domstatus>",
+                             cases[i].vcpu, cases[i].cputune);
+        g_autoptr (CorralVmStatus) status = NULL;
+        g_autofree char *first = NULL, *second = NULL, *third = NULL, *all = NULL, *other = NULL;
+
+        g_assert_true (corral_vm_status_parse (xml, strlen (xml), &status, NULL));
+        first = pin_of (status, 0);
+        second = pin_of (status, 1);
+        third = pin_of (status, 2);
+        all = g_strjoin (" ", first, second, third, NULL);
+        g_assert_cmpstr (all, ==, cases[i].pins);
+        other = status->emulator_pin != NULL ? corral_cpuset_format (status->emulator_pin)
+                                             : g_strdup ("-");
+        g_assert_cmpstr (other, ==, cases[i].emulator);
+    }
+}
+
 static void
 test_states (void)
 {
@@ -206,6 +254,7 @@ main (int argc, char **argv)
     g_test_init (&argc, &argv, NULL);
     g_test_add_func ("/vm/status/parse", test_parse);
     g_test_add_func ("/vm/status/wishes", test_wishes);
+    g_test_add_func ("/vm/status/pins", test_pins);
     g_test_add_func ("/vm/status/states", test_states);
     g_test_add_func ("/vm/status/refused", test_refused);
     g_test_add_func ("/vm/status/group", test_group);
