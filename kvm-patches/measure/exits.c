@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A guest that leaves for the host N times by cpuid, which KVM handles, and N times by out, which
- * goes to user space, with a marker.h mark around either, in the guest.
+ * A guest that leaves for the host N times by cpuid, which KVM handles, N times by out, which goes
+ * to user space, and N times by out to a port for which KVM wakes a thread that then runs on this
+ * CPU, so that the vCPU's is scheduled out and in. A marker.h mark is around each, in the guest.
  *
  *   exits N [CGROUP]
  *
  * With CGROUP, in a new child of it that has the kvm controller, so that kvm.stat counts.
- * The marks: MARK_CPUID and MARK_OUT.
+ * The marks: MARK_CPUID, MARK_OUT and MARK_SWITCH.
  */
 
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm.h>
-#include <sched.h>
+#include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "marker.h"
+#include "vm.h"
 
 #define MARK_CPUID 10
 #define MARK_OUT 11
+#define MARK_SWITCH 12
+
+/* That of MARK_SWITCH; any other goes to user space */
+#define SWITCH_PORT 0x81
 
 #define STR(text) #text
 #define XSTR(text) STR (text)
@@ -56,34 +54,19 @@ __asm__(".pushsection .rodata\n"
         MARK (MARKER_END_BASE, MARK_OUT)
         "    dec %esi\n"
         "    jnz 2b\n"
+        "    mov %edi, %esi\n"
+        "3:\n"
+        MARK (MARKER_BEGIN_BASE, MARK_SWITCH)
+        "    out %al, $" XSTR (SWITCH_PORT) "\n"
+        MARK (MARKER_END_BASE, MARK_SWITCH)
+        "    dec %esi\n"
+        "    jnz 3b\n"
         "    hlt\n"
         "guest_code_end:\n"
         ".code64\n"
         ".popsection\n");
 /* clang-format on */
 extern const unsigned char guest_code[], guest_code_end[];
-
-static void
-check (int ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf (stderr, "error: %s: %s\n", what, strerror (errno));
-    exit (EXIT_FAILURE);
-}
-
-static void
-write_file (const char *cgroup, const char *file, const char *text)
-{
-    char path[4096];
-    int fd;
-
-    snprintf (path, sizeof (path), "%s/%s", cgroup, file);
-    fd = open (path, O_WRONLY);
-    check (fd >= 0, path);
-    check (write (fd, text, strlen (text)) == (ssize_t) strlen (text), path);
-    close (fd);
-}
 
 static void
 enter_child (const char *cgroup)
@@ -94,6 +77,40 @@ enter_child (const char *cgroup)
     snprintf (child, sizeof (child), "%s/exits-%d", cgroup, getpid ());
     check (!mkdir (child, 0755), child);
     write_file (child, "cgroup.procs", "0");
+}
+
+static int wakeups;
+static unsigned long nr_woken;
+
+/* Goes before the vCPU's thread whenever it is woken. */
+static void *
+sleeper (void *arg)
+{
+    struct sched_param param = { .sched_priority = 1 };
+    uint64_t count;
+
+    (void) arg;
+    check (!sched_setscheduler (0, SCHED_FIFO, &param), "SCHED_FIFO");
+    while (read (wakeups, &count, sizeof (count)) == sizeof (count))
+        nr_woken++;
+    return NULL;
+}
+
+static void
+start_sleeper (int vm)
+{
+    struct kvm_ioeventfd event = {
+        .addr = SWITCH_PORT,
+        .len = 1,
+        .flags = KVM_IOEVENTFD_FLAG_PIO,
+    };
+    pthread_t thread;
+
+    wakeups = eventfd (0, EFD_CLOEXEC);
+    check (wakeups >= 0, "eventfd");
+    event.fd = wakeups;
+    check (!ioctl (vm, KVM_IOEVENTFD, &event), "KVM_IOEVENTFD");
+    check (!pthread_create (&thread, NULL, sleeper, NULL), "pthread_create");
 }
 
 /* Flat 32-bit segments, no paging */
@@ -130,15 +147,12 @@ main (int argc, char **argv)
     int kvm, vm, vcpu, exits = 0;
     unsigned char *memory;
     struct kvm_run *run;
-    cpu_set_t cpu;
 
     if (argc < 2 || atoi (argv[1]) <= 0) {
         fprintf (stderr, "usage: exits N [CGROUP]\n");
         return 2;
     }
-    CPU_ZERO (&cpu);
-    CPU_SET (1, &cpu);
-    check (!sched_setaffinity (0, sizeof (cpu), &cpu), "sched_setaffinity");
+    run_on_cpu (1);
     if (argc > 2)
         enter_child (argv[2]);
 
@@ -152,6 +166,7 @@ main (int argc, char **argv)
     region.userspace_addr = (unsigned long) memory;
     check (!ioctl (vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
     set_protected_mode (vcpu, atoi (argv[1]));
+    start_sleeper (vm);
     run = mmap (NULL, ioctl (kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED,
                 vcpu, 0);
     check (run != MAP_FAILED, "mmap of the vCPU");
@@ -160,5 +175,6 @@ main (int argc, char **argv)
         exits += run->exit_reason == KVM_EXIT_IO;
     } while (run->exit_reason == KVM_EXIT_IO);
     check (run->exit_reason == KVM_EXIT_HLT && exits == atoi (argv[1]), "the guest's end");
+    check (nr_woken == (unsigned long) exits, "not scheduled out each time");
     return 0;
 }
