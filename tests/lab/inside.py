@@ -64,6 +64,8 @@ SUITES = {
                         'a_vm_without_a_partition_starts_as_ever',
                         'attach_and_detach_move_a_running_vm',
                         'one_vcpu_goes_where_the_kernel_lets_it')],
+    # On a kernel of kvm-patches/; on another it is skipped.
+    'series': [integration('series')],
     # What the kernel has a part in; the rest is the same on every host.
     'clients': [
         integration('virsh', 'attach_and_detach', 'vcpucount_and_vcpuinfo', 'vcpupin', 'schedinfo',
@@ -120,8 +122,8 @@ class Merge:
 
 def main(build, suite):
     subprocess.run(['modprobe', '-q', 'kvm-amd'], check=False)
-    # Emulated twice, KVM is the slower of the two: it has a suite of its own.
-    os.environ['CORRAL_TEST_ACCEL'] = 'auto' if suite == 'kvm' else 'tcg'
+    # Emulated twice, KVM is the slower of the two: it has suites of its own.
+    os.environ['CORRAL_TEST_ACCEL'] = {'kvm': 'auto', 'series': 'kvm'}.get(suite, 'tcg')
     os.environ['CORRAL_HOOK'] = build + '/libvirt-driver/hooks/corral-hook'
     merge = Merge()
     print('TAP version 13')
