@@ -48,6 +48,8 @@ typedef struct {
     guint *core_cpus;     /* indices of pCPUs, core by core */
     guint *core_node;     /* by core */
     guint *core_l3;       /* by core */
+    guint *node_start;    /* by node: where its cores begin in node_cores; one more at the end */
+    guint *node_cores;    /* cores, node by node */
     guint *l3_start;      /* by L3 group: where its cores begin in l3_cores; one more at the end */
     guint *l3_cores;      /* cores, L3 group by L3 group */
     PlanContainer *containers;

@@ -101,13 +101,17 @@ look (View *view, int kind)
 static void
 count_l3s (View *view)
 {
-    const CorralTopology *topology = view->state->topology;
+    const PlanState *state = view->state;
 
-    for (guint l3 = 0; l3 < topology->n_l3s; l3++)
+    for (guint l3 = 0; l3 < state->topology->n_l3s; l3++)
         view->l3_slots[l3] = 0;
-    for (guint core = 0; core < topology->n_cores; core++)
-        if (view->core_slots[core] > 0 && view->nodes[view->state->core_node[core]])
-            view->l3_slots[view->state->core_l3[core]] += view->core_slots[core];
+    for (guint node = 0; node < state->topology->n_nodes; node++)
+        for (guint at = state->node_start[node];
+             view->nodes[node] && at < state->node_start[node + 1]; at++) {
+            const guint core = state->node_cores[at];
+
+            view->l3_slots[state->core_l3[core]] += view->core_slots[core];
+        }
 }
 
 /* The smallest L3 group that can take @k, or else the largest; -1: all are full. */
@@ -144,8 +148,11 @@ score_nodes (View *view)
             if (view->nodes[a] && view->nodes[b])
                 score.distance += topology->distances[a * topology->n_nodes + b];
     }
-    for (guint core = 0; core < topology->n_cores; core++)
-        if (view->nodes[view->state->core_node[core]]) {
+    for (guint node = 0; node < topology->n_nodes; node++)
+        for (guint at = view->state->node_start[node];
+             view->nodes[node] && at < view->state->node_start[node + 1]; at++) {
+            const guint core = view->state->node_cores[at];
+
             total += view->core_slots[core];
             kept += MIN (view->core_keep[core], view->core_slots[core]);
         }

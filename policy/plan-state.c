@@ -138,7 +138,7 @@ struct _PlanTables {
     guint8 *housekeeping;
     int *fence;
     guint *core_size, *core_start, *core_cpus, *core_node, *core_l3;
-    guint *l3_start, *l3_cores;
+    guint *l3_start, *l3_cores, *node_start, *node_cores;
 };
 
 static void
@@ -155,6 +155,8 @@ tables_clear (gpointer data)
     g_free (tables->core_l3);
     g_free (tables->l3_start);
     g_free (tables->l3_cores);
+    g_free (tables->node_start);
+    g_free (tables->node_cores);
 }
 
 static void
@@ -172,6 +174,8 @@ tables_new (PlanState *state)
     state->core_l3 = state->tables->core_l3 = g_new0 (guint, topology->n_cores);
     state->l3_start = state->tables->l3_start = g_new0 (guint, topology->n_l3s + 1);
     state->l3_cores = state->tables->l3_cores = g_new0 (guint, topology->n_cores);
+    state->node_start = state->tables->node_start = g_new0 (guint, topology->n_nodes + 1);
+    state->node_cores = state->tables->node_cores = g_new0 (guint, topology->n_cores);
 }
 
 static void
@@ -193,11 +197,25 @@ learn_cores (PlanState *state)
         state->core_cpus[next[state->topology->cpus[i].core]++] = i;
 }
 
+/* Cores sorted by the group that they are in. */
 static void
-learn_l3s (PlanState *state)
+sort_cores (const guint *group_of, guint n_cores, guint n_groups, guint *start, guint *cores)
+{
+    guint next = 0;
+
+    for (guint group = 0; group < n_groups; group++) {
+        start[group] = next;
+        for (guint core = 0; core < n_cores; core++)
+            if (group_of[core] == group)
+                cores[next++] = core;
+    }
+    start[n_groups] = next;
+}
+
+static void
+learn_groups (PlanState *state)
 {
     const CorralTopology *topology = state->topology;
-    guint next = 0;
 
     for (guint core = 0; core < topology->n_cores; core++) {
         const CorralPcpu *first = &topology->cpus[state->core_cpus[state->core_start[core]]];
@@ -205,13 +223,10 @@ learn_l3s (PlanState *state)
         state->core_node[core] = first->node;
         state->core_l3[core] = first->l3;
     }
-    for (guint l3 = 0; l3 < topology->n_l3s; l3++) {
-        state->l3_start[l3] = next;
-        for (guint core = 0; core < topology->n_cores; core++)
-            if (state->core_l3[core] == l3)
-                state->l3_cores[next++] = core;
-    }
-    state->l3_start[topology->n_l3s] = next;
+    sort_cores (state->core_l3, topology->n_cores, topology->n_l3s, state->l3_start,
+                state->l3_cores);
+    sort_cores (state->core_node, topology->n_cores, topology->n_nodes, state->node_start,
+                state->node_cores);
 }
 
 PlanState *
@@ -241,7 +256,7 @@ plan_state_new (const CorralPlanInput *input, GError **error)
             input->housekeeping != NULL && hwloc_bitmap_isset (input->housekeeping, cpu->number);
     }
     learn_cores (state);
-    learn_l3s (state);
+    learn_groups (state);
     return g_steal_pointer (&state);
 }
 
