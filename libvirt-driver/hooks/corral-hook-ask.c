@@ -22,6 +22,11 @@
 #define FORMAT_ADMIT "corral-admit"
 #define FORMAT_RELEASE "corral-release"
 
+/* libvirt's numbers for "this function is not supported" and for a call that is not known: a
+ * corrald that is older than we are, and has not been started again yet, has no answer. */
+#define ERR_NO_SUPPORT 3
+#define ERR_RPC 39
+
 static int
 open_socket (const char *dir)
 {
@@ -124,6 +129,10 @@ receive_reply (int fd, guint serial, char **ret_error)
          header.serial == serial;
     if (ok && header.status != CORRAL_WIRE_OK) {
         ok = xdr_CorralWireError (&xdr, &wire);
+        if (ok && (wire.code == ERR_NO_SUPPORT || wire.code == ERR_RPC)) {
+            errno = EOPNOTSUPP;
+            ok = FALSE;
+        }
         if (ok)
             *ret_error = g_strdup (wire.message != NULL ? *wire.message : "it gave no reason");
         xdr_free ((xdrproc_t) xdr_CorralWireError, (char *) &wire);

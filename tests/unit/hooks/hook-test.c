@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define RUNS 50
@@ -339,6 +341,80 @@ test_planned_without_corrald (void)
     g_assert_cmpstr (silent, ==, "");
 }
 
+/* --- a corrald that is older than the hook --- */
+
+static gboolean
+exchange (int fd, guint32 status, const guint32 *body, guint n_words)
+{
+    guint32 header[7], reply[24] = { 0 };
+    char rest[8192];
+    gsize left;
+
+    if (recv (fd, header, sizeof header, MSG_WAITALL) != sizeof header)
+        return FALSE;
+    for (left = GUINT32_FROM_BE (header[0]) - sizeof header; left > 0;) {
+        ssize_t got = recv (fd, rest, MIN (left, sizeof rest), 0);
+
+        if (got <= 0)
+            return FALSE;
+        left -= (gsize) got;
+    }
+    memcpy (reply, header, sizeof header);
+    reply[0] = GUINT32_TO_BE (sizeof header + n_words * 4);
+    reply[4] = GUINT32_TO_BE (1); /* a reply */
+    reply[6] = GUINT32_TO_BE (status);
+    for (guint i = 0; i < n_words; i++)
+        reply[7 + i] = GUINT32_TO_BE (body[i]);
+    return send (fd, reply, sizeof header + n_words * 4, MSG_NOSIGNAL) > 0;
+}
+
+/* virNetMessageError: VIR_ERR_NO_SUPPORT, with nothing that may be left out */
+static gpointer
+serve_as_old (gpointer data)
+{
+    static const guint32 error[] = { 3, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0 };
+    int fd;
+
+    while ((fd = accept (GPOINTER_TO_INT (data), NULL, NULL)) >= 0) {
+        if (exchange (fd, 0, NULL, 0))
+            (void) exchange (fd, 1, error, G_N_ELEMENTS (error));
+        close (fd);
+    }
+    return NULL;
+}
+
+/* It cannot say no to what it does not know: as without one. */
+static void
+test_old_corrald (void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    g_autofree char *partition = g_strconcat (top, "/one", NULL);
+    g_autofree char *beside = g_strconcat (top, "/other", NULL);
+    g_autofree char *path = g_build_filename (folder, "libvirt-sock", NULL), *text = NULL;
+    g_autofree char *settings =
+        g_strdup_printf ("[corrald]\ndefinition_dir=%s/etc\nstate_dir=%s/run\nsocket_dir=%s\n",
+                         folder, folder, folder);
+    int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    GThread *thread;
+
+    fixture_set_up ();
+    fixture_put_file ("corral.conf", settings, -1);
+    fixture_define ("etc", "one", "/one", "<vcpu placement='auto'/>");
+    fixture_define ("etc", "other", "/other", "");
+    g_strlcpy (address.sun_path, path, sizeof address.sun_path);
+    g_assert_cmpint (bind (fd, (struct sockaddr *) &address, sizeof address), ==, 0);
+    g_assert_cmpint (listen (fd, 4), ==, 0);
+    thread = g_thread_new ("old corrald", serve_as_old, GINT_TO_POINTER (fd));
+    fixture_admit (beside);
+    text = fixture_refuse (partition);
+    shutdown (fd, SHUT_RDWR);
+    g_thread_join (thread);
+    close (fd);
+    unlink (path);
+    fixture_assert_holds (text, "planned by corrald");
+    fixture_assert_holds (text, "not supported");
+}
+
 static void
 add_tests (void)
 {
@@ -349,6 +425,7 @@ add_tests (void)
     g_test_add_func ("/hooks/refuses-what-cannot-be-had", test_refuses_what_cannot_be_had);
     g_test_add_func ("/hooks/undefined", test_undefined);
     g_test_add_func ("/hooks/planned-without-corrald", test_planned_without_corrald);
+    g_test_add_func ("/hooks/old-corrald", test_old_corrald);
     g_test_add_func ("/hooks/at-once", test_at_once);
     g_test_add_func ("/hooks/lock", test_lock);
     g_test_add_func ("/hooks/time", test_time);
