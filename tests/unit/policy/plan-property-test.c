@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     const char *machine;
     guint housekeeping; /* of the lowest pCPUs */
+    gboolean hybrid;    /* every other core is of a faster kind */
     Event events[N_EVENTS];
     guint n_events;
 } Story;
@@ -54,6 +55,7 @@ story_new (GRand *rand)
 
     story.machine = machines[g_rand_int_range (rand, 0, G_N_ELEMENTS (machines))];
     story.housekeeping = (guint) g_rand_int_range (rand, 0, 3);
+    story.hybrid = g_rand_int_range (rand, 0, 4) == 0;
     for (guint i = 0; i < N_EVENTS; i++)
         story.events[i] =
             (Event){ g_rand_boolean (rand) ? START
@@ -124,6 +126,11 @@ world_new (const Story *story)
 
     world->topology = corral_topology_from_synthetic (story->machine, NULL);
     g_assert_nonnull (world->topology);
+    if (story->hybrid) {
+        world->topology->n_kinds = 2;
+        for (guint i = 0; i < world->topology->n_cpus; i++)
+            world->topology->cpus[i].kind = (int) world->topology->cpus[i].core % 2;
+    }
     world->housekeeping = hwloc_bitmap_alloc ();
     for (guint i = 0; i < story->housekeeping; i++)
         hwloc_bitmap_set (world->housekeeping, i);
@@ -185,8 +192,9 @@ happen (World *world, const Event *event)
         *vm = (CorralPlanVm){ .name = world->names[event->vm],
                               .path = paths[event->container],
                               .n_vcpus = 1 + event->number % 6,
-                              .wishes = event->wish & CORRAL_WISH_NUMA };
+                              .wishes = event->wish & (CORRAL_WISH_NUMA | CORRAL_WISH_SMT) };
         vm->wish.numa = (CorralPlacementNuma) (event->wish >> 8 & 1);
+        vm->wish.smt = (CorralPlacementSmt) (event->wish >> 9 & 3);
         break;
     case STOP:
         forget_vm (world, event->vm);
@@ -256,7 +264,16 @@ wish_of (const CorralPlanInput *input, guint vm)
 
     if (input->vms[vm].wishes & CORRAL_WISH_NUMA)
         wish.numa = input->vms[vm].wish.numa;
+    if (input->vms[vm].wishes & CORRAL_WISH_SMT)
+        wish.smt = input->vms[vm].wish.smt;
     return wish;
+}
+
+static gboolean
+is_within (const char *path, const char *upper)
+{
+    return g_str_has_prefix (path, upper) &&
+           (path[strlen (upper)] == '\0' || path[strlen (upper)] == '/');
 }
 
 static gboolean
@@ -265,11 +282,7 @@ may_have (const CorralPlanInput *input, int container, guint cpu)
     const char *path = input->containers[container].path;
 
     for (guint c = 0; c < input->n_containers; c++) {
-        const char *upper = input->containers[c].path;
-
-        if (g_str_has_prefix (path, upper) &&
-            (path[strlen (upper)] == '\0' || path[strlen (upper)] == '/') &&
-            input->containers[c].allowed != NULL &&
+        if (is_within (path, input->containers[c].path) && input->containers[c].allowed != NULL &&
             !hwloc_bitmap_isset (input->containers[c].allowed, cpu))
             return FALSE;
     }
@@ -367,9 +380,10 @@ check_cores (const CorralPlanInput *input, const CorralPlan *plan, const Holder 
 }
 
 /* Whether the VM that starts would fit with nobody else touched, worked out anew: by node, the
- * places among what no VM and no set has, nor keeps idle. Reservations make it unknown. */
+ * places among what no VM and no set has, nor keeps idle. Reservations make it unknown. @kind: of
+ * core; -1: any */
 static gboolean
-fits_as_it_is (const World *world, const CorralPlanInput *input, guint v)
+fits_as_it_is (const World *world, const CorralPlanInput *input, guint v, int kind)
 {
     const CorralTopology *topology = input->topology;
     const CorralPlacement wish = wish_of (input, v);
@@ -388,7 +402,8 @@ fits_as_it_is (const World *world, const CorralPlanInput *input, guint v)
         for (guint i = 0; i < topology->n_cpus; i++) {
             gboolean taken = FALSE;
 
-            if (topology->cpus[i].core != core || !topology->cpus[i].online)
+            if (topology->cpus[i].core != core || !topology->cpus[i].online ||
+                (kind >= 0 && topology->cpus[i].kind != kind))
                 continue;
             for (guint c = 0; c < N_CONTAINERS; c++)
                 taken = taken || hwloc_bitmap_isset (world->cpus[c], topology->cpus[i].number);
@@ -409,6 +424,51 @@ fits_as_it_is (const World *world, const CorralPlanInput *input, guint v)
         if (per_node[node] >= input->vms[v].n_vcpus)
             return TRUE;
     return FALSE;
+}
+
+/* What runs stays, also beyond a limit that came later; but nobody starts there. */
+static const char *
+check_limits (const CorralPlanInput *input, const CorralPlan *plan)
+{
+    for (guint c = 0; c < input->n_containers; c++) {
+        const guint limit = input->containers[c].wish.limit_vcpus;
+        gboolean starts = FALSE;
+        guint vcpus = 0;
+
+        for (guint v = 0; v < plan->n_vms; v++) {
+            if (plan->vms[v].refused || !is_within (plan->vms[v].path, input->containers[c].path))
+                continue;
+            vcpus += plan->vms[v].n_vcpus;
+            starts = starts || !input->vms[v].running;
+        }
+        if (limit > 0 && starts && vcpus > limit)
+            return "a VM starts beyond a limit";
+    }
+    return NULL;
+}
+
+/* A VM that starts has one kind of core if one has room for all of it. */
+static const char *
+check_kinds (const World *world, const CorralPlanInput *input, const CorralPlan *plan)
+{
+    const guint v = plan->n_vms - 1;
+    gboolean kinds[2] = { FALSE, FALSE };
+
+    if (world->started < 0 || input->topology->n_kinds < 2 || plan->vms[v].refused ||
+        wish_of (input, v).mode != CORRAL_MODE_DEDICATED)
+        return NULL;
+    for (guint i = 0; i < plan->vms[v].n_vcpus; i++) {
+        const int number = hwloc_bitmap_first (plan->vms[v].vcpus[i]);
+
+        kinds[input->topology->cpus[corral_topology_find (input->topology, (guint) number)].kind] =
+            TRUE;
+    }
+    if (kinds[0] && kinds[1] &&
+        (fits_as_it_is (world, input, v, 0) || fits_as_it_is (world, input, v, 1)))
+        return "a VM has two kinds of core where one would do";
+    if (kinds[0] && !kinds[1] && fits_as_it_is (world, input, v, 1))
+        return "a VM has slow cores where fast ones are free";
+    return NULL;
 }
 
 static gboolean
@@ -452,12 +512,16 @@ check (World *world, const CorralPlanInput *input, const CorralPlan *plan)
         fault = check_sets (input, plan, holders);
     if (fault == NULL)
         fault = check_cores (input, plan, holders);
+    if (fault == NULL)
+        fault = check_limits (input, plan);
+    if (fault == NULL && was_settled (world))
+        fault = check_kinds (world, input, plan);
     if (fault == NULL && !plans_are_equal (plan, again))
         fault = "the same input gave two plans";
     if (fault == NULL && world->last == STOP && was_settled (world) && plan->n_moves > 0)
         fault = "something moved because a VM stopped";
     if (fault == NULL && world->started >= 0 && was_settled (world) &&
-        fits_as_it_is (world, input, plan->n_vms - 1)) {
+        fits_as_it_is (world, input, plan->n_vms - 1, -1)) {
         if (plan->vms[plan->n_vms - 1].refused)
             fault = "a VM that fits is refused";
         else if (plan->n_moves > 0)
