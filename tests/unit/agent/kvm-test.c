@@ -152,6 +152,34 @@ test_module (PlanFixture *f, gconstpointer unused)
     }
 }
 
+/* Somebody else has turned it on: up to the moment when we see that, threads were counted by
+ * themselves, so nothing of the time before is taken from it. */
+static void
+test_turned_on_by_others (PlanFixture *f, gconstpointer unused)
+{
+    g_autoptr (GError) error = NULL;
+    pid_t pid;
+
+    fake_kernel_set_kvm (f->kernel, FALSE);
+    define (f, "/a");
+    assert_usage (f, "a", 0, "threads");
+    fake_kernel_set_kvm (f->kernel, TRUE);
+    g_assert_true (corral_container_enable_kvm (f->core, "/a", &error));
+    g_assert_no_error (error);
+    pid = fake_kernel_spawn (f->kernel, 4);
+    g_assert_true (corral_container_add_process (f->core, "/a", pid, &error));
+    g_assert_no_error (error);
+    fake_kernel_run (f->kernel, pid + 1, &one_run);
+    assert_usage (f, "a", 0, "kernel");
+    fake_kernel_run (f->kernel, pid + 1, &one_run);
+    assert_usage (f, "a", 1, "kernel");
+    /* Also when we were not there. */
+    plan_fixture_restart (f);
+    fake_kernel_run (f->kernel, pid + 1, &one_run);
+    assert_usage (f, "a", 2, "kernel");
+    fake_kernel_exit (f->kernel, pid);
+}
+
 /* A container that it cannot be had for is told of once, and counted as on a stock kernel. */
 static void
 test_refused (PlanFixture *f, gconstpointer unused)
@@ -178,6 +206,7 @@ main (int argc, char **argv)
     ADD ("/agent-kvm/usage", test_usage);
     ADD ("/agent-kvm/restart", test_restart);
     ADD ("/agent-kvm/module", test_module);
+    ADD ("/agent-kvm/turned-on-by-others", test_turned_on_by_others);
     ADD ("/agent-kvm/refused", test_refused);
     return g_test_run ();
 }
