@@ -41,6 +41,32 @@ load (GError **error)
     return topology;
 }
 
+/* What hwloc takes for usable is what our own cgroup has now, and cpuset partitions are no part of
+ * that: those of our containers are as good as any. */
+static CorralTopology *
+with_partitions (CorralAgent *agent, CorralTopology *topology, const char *online)
+{
+    g_autoptr (CorralCpuset) known = hwloc_bitmap_dup (topology->online), all = NULL;
+    CorralTopology *whole;
+    CorralAgentEntry *entry;
+    GHashTableIter iter;
+
+    if (online == NULL || !corral_cpuset_parse (online, &all, NULL))
+        return topology;
+    g_hash_table_iter_init (&iter, agent->entries);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &entry)) {
+        g_autoptr (CorralCpuset) cpus = NULL;
+
+        if (corral_agent_entry_is_active (entry) && entry->stored->planned &&
+            corral_container_get_cpuset (agent->core, entry->stored->partition, &cpus, NULL, NULL))
+            hwloc_bitmap_or (known, known, cpus);
+    }
+    hwloc_bitmap_and (known, known, all);
+    whole = corral_topology_with_online (topology, known);
+    corral_topology_free (topology);
+    return whole;
+}
+
 const CorralTopology *
 corral_agent_get_topology (CorralAgent *agent)
 {
@@ -62,7 +88,7 @@ corral_agent_get_topology (CorralAgent *agent)
     }
     g_clear_pointer (&planner->topology, corral_topology_free);
     g_free (planner->online);
-    planner->topology = topology;
+    planner->topology = with_partitions (agent, topology, online);
     planner->online = g_steal_pointer (&online);
     return planner->topology;
 }
@@ -108,6 +134,9 @@ on_uevent (gint fd, GIOCondition condition, gpointer data)
         message[got] = '\0';
         cpus = cpus || is_about_cpus (message, (gsize) got);
     }
+    /* The list of CPUs that are online may have been read before all of the kernel knew. */
+    if (cpus)
+        g_clear_pointer (&agent->planner->online, g_free);
     if (cpus && corral_agent_plans (agent)) {
         corral_agent_drift_check (agent, NULL);
         corral_agent_replan_soon (agent);
