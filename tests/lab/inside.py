@@ -55,6 +55,7 @@ SUITES = {
         unit('hooks/hook-input'),
     ],
     'membership': [integration('membership')],
+    'plan': [integration('plan_lab')],
     # Not what takes a host with time to give: a load that was asked for, and a cap that is hit.
     'usage': [integration('usage', 'usage_is_the_sum_over_the_threads',
                           'a_parents_usage_is_its_own_and_its_childrens', 'the_split_adds_up',
