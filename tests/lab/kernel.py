@@ -106,8 +106,8 @@ def selftests(name, tests, options):
 def corral(name, build, suite):
     """A suite of inside.py on this kernel, all of its results as they are."""
     seen = 0
-    with subprocess.Popen([f'{HERE}/lab.py', '--kernel', f'{ROOT}/build-kernel/{name}', '--append', 'quiet no_timer_check',
-                           '--tap', '--', '/usr/bin/python3', f'{HERE}/inside.py', build, suite],
+    with subprocess.Popen([f'{HERE}/lab.py', '--kernel', f'{ROOT}/build-kernel/{name}', '--tap', '--',
+                           '/usr/bin/python3', f'{HERE}/inside.py', build, suite],
                           stdout=subprocess.PIPE, text=True, errors='replace') as process:
         for line in process.stdout:
             found = RESULT.fullmatch(line.rstrip('\n'))
