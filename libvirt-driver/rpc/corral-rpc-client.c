@@ -3,6 +3,7 @@
 
 #include <gio/gunixfdmessage.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* What one turn of the main loop reads from one client, so that a fast one does not keep others
  * waiting. */
@@ -11,8 +12,12 @@
 /* A frame's buffer starts at this size and doubles as data arrive: to claim a length is free. */
 #define FRAME_ALLOCATION_MIN 4096
 
-/* A call that takes longer may be run once in each turn of the main loop. */
+/* CPU time of a call that is slow; not the time that it took, since a busy host makes any call
+ * slow. */
 #define SLOW_CALL_US 200
+
+/* For so long quick calls may go first. */
+#define SLOW_WAIT_MAX_US 100000
 
 typedef struct {
     GSource source;
@@ -27,7 +32,7 @@ update_condition (CorralRpcClient *client)
     GIOCondition condition = 0;
 
     /* A client that leaves an answer unread gets no further ones. */
-    if (client->replies == 0 && !client->closing)
+    if (client->replies == 0 && !client->closing && !client->waits)
         condition |= G_IO_IN;
     if (!g_queue_is_empty (&client->queue))
         condition |= G_IO_OUT;
@@ -210,6 +215,15 @@ heard (CorralRpcClient *client)
     client->pings = 0;
 }
 
+static gint64
+cpu_time_us (void)
+{
+    struct timespec time;
+
+    clock_gettime (CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
+}
+
 static void
 read_some (CorralRpcClient *client)
 {
@@ -227,42 +241,58 @@ read_some (CorralRpcClient *client)
         if (client->frame_size > 0 && client->frame_have == client->frame_size) {
             gsize size;
             g_autofree guint8 *bytes = take_frame (client, &size);
+            gint64 began_us = cpu_time_us ();
 
             heard (client);
             corral_rpc_dispatch (client, bytes, size);
-            client->slow = g_get_monotonic_time () - client->heard_us > SLOW_CALL_US;
+            client->slow = cpu_time_us () - began_us > SLOW_CALL_US;
             return;
         }
     } while (received > 0 && total < READ_PER_TURN);
 }
 
+/*----- Slow calls -----------------------------------------------------------------------------*/
+
+static void
+set_ready_times (CorralRpcServer *server)
+{
+    const CorralRpcClient *first = g_queue_peek_head (&server->waiting);
+
+    g_source_set_ready_time (server->idle, first != NULL ? 0 : -1);
+    g_source_set_ready_time (server->overdue,
+                             first != NULL ? first->wait_us + SLOW_WAIT_MAX_US : -1);
+}
+
+static void
+start_waiting (CorralRpcClient *client)
+{
+    client->waits = TRUE;
+    client->wait_us = g_get_monotonic_time ();
+    g_queue_push_tail_link (&client->server->waiting, &client->wait_link);
+    set_ready_times (client->server);
+    update_condition (client);
+}
+
 static void
 stop_waiting (CorralRpcClient *client)
 {
-    if (client->waits)
-        g_queue_unlink (&client->server->waiting, &client->wait_link);
+    if (!client->waits)
+        return;
     client->waits = FALSE;
+    g_queue_unlink (&client->server->waiting, &client->wait_link);
+    set_ready_times (client->server);
+    update_condition (client);
 }
 
-/* Whether a client whose last call was slow may be read from in this turn. Those that may not come
- * first in the next ones, in the order in which they came. */
-static gboolean
-may_read (CorralRpcClient *client)
+void
+corral_rpc_client_read_waiting (CorralRpcServer *server)
 {
-    CorralRpcServer *server = client->server;
-    gboolean is_next = server->waiting.head == NULL || server->waiting.head == &client->wait_link;
+    CorralRpcClient *client = g_queue_peek_head (&server->waiting);
 
-    if (!client->slow)
-        return TRUE;
-    if (is_next && !server->turn_is_used) {
-        stop_waiting (client);
-        server->turn_is_used = TRUE;
-        return TRUE;
-    }
-    if (!client->waits)
-        g_queue_push_tail_link (&server->waiting, &client->wait_link);
-    client->waits = TRUE;
-    return FALSE;
+    if (client == NULL)
+        return;
+    stop_waiting (client);
+    read_some (client);
 }
 
 static gboolean
@@ -270,16 +300,22 @@ client_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
 {
     CorralRpcClient *client = ((ClientSource *) source)->client;
     GIOCondition condition = g_source_query_unix_fd (source, client->source_fd);
+    gboolean hung_up = (condition & (G_IO_HUP | G_IO_ERR)) != 0;
 
     if ((condition & G_IO_OUT) != 0)
         corral_rpc_client_flush (client);
-    if (!client->doomed && (condition & G_IO_IN) != 0) {
-        if (may_read (client))
-            read_some (client);
-    }
-    /* Hanging up while an answer waits unread: nobody is there for it, and poll would not sleep. */
-    else if (!client->doomed && (condition & (G_IO_HUP | G_IO_ERR)) != 0)
+    if (client->doomed)
+        return G_SOURCE_CONTINUE;
+    if ((condition & G_IO_IN) != 0 && client->slow && !hung_up) {
+        start_waiting (client);
+    } else if ((condition & G_IO_IN) != 0 || (hung_up && client->waits)) {
+        /* What it said before it hung up counts, and does not wait: poll would not sleep. */
+        stop_waiting (client);
+        read_some (client);
+    } else if (hung_up) {
+        /* While an answer waits unread: nobody is there for it. */
         corral_rpc_client_doom (client);
+    }
     return G_SOURCE_CONTINUE;
 }
 

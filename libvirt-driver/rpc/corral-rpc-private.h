@@ -22,11 +22,11 @@ struct _CorralRpcServer {
     guint readonly_clients; /* of those, by their socket */
     guint64 last_id;
 
-    /* One slow call for each turn of the main loop, so that quick ones of other clients do not wait
-     * behind many. */
-    GSource *turn;
-    gboolean turn_is_used;
+    /* Slow calls are made when there is no quick one, so that those wait for one of them at most;
+     * or when they have waited for too long. */
     GQueue waiting; /* CorralRpcClient with a frame to read, linked by .wait_link, longest first */
+    GSource *idle;  /* of a lower priority than the clients' */
+    GSource *overdue; /* of the same */
 };
 
 struct _CorralRpcClient {
@@ -67,6 +67,7 @@ struct _CorralRpcClient {
 
     gboolean slow; /* its last call was; the next one may be alike */
     gboolean waits;
+    gint64 wait_us; /* monotonic time: since when */
     gboolean keepalive;
     gint64 heard_us; /* monotonic time */
     guint pings;     /* since anything was heard */
@@ -103,6 +104,9 @@ gboolean corral_rpc_header_decode (const guint8 *bytes, gsize size, CorralWireHe
 CorralRpcClient *corral_rpc_client_new (CorralRpcServer *server, GSocket *socket, gboolean readonly,
                                         GError **error);
 void corral_rpc_client_free (CorralRpcClient *client);
+
+/* Reads from the one that has waited longest for its slow call. */
+void corral_rpc_client_read_waiting (CorralRpcServer *server);
 
 /* Has it disconnected and freed from the main loop. */
 void corral_rpc_client_doom (CorralRpcClient *client);

@@ -38,7 +38,7 @@ typedef struct {
 typedef struct {
     GSource source;
     CorralRpcServer *server;
-} TurnSource;
+} WaitingSource;
 
 /*----- Listeners ------------------------------------------------------------------------------*/
 
@@ -273,34 +273,25 @@ corral_rpc_server_add_client (CorralRpcServer *server, int fd, gboolean readonly
 /*----- Server ---------------------------------------------------------------------------------*/
 
 static gboolean
-turn_prepare (GSource *source, gint *timeout_ms)
+waiting_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
-    CorralRpcServer *server = ((TurnSource *) source)->server;
-
-    server->turn_is_used = FALSE;
-    *timeout_ms = -1;
-    return FALSE;
-}
-
-static gboolean
-turn_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
-{
+    corral_rpc_client_read_waiting (((WaitingSource *) source)->server);
     return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs turn_source_funcs = {
-    .prepare = turn_prepare,
-    .dispatch = turn_dispatch,
+static GSourceFuncs waiting_source_funcs = {
+    .dispatch = waiting_dispatch,
 };
 
-/* It is never ready: it only learns when a turn of the main loop begins. */
-static void
-watch_turns (CorralRpcServer *server)
+static GSource *
+waiting_source_new (CorralRpcServer *server, int priority)
 {
-    server->turn = g_source_new (&turn_source_funcs, sizeof (TurnSource));
-    ((TurnSource *) server->turn)->server = server;
-    g_source_set_priority (server->turn, G_PRIORITY_HIGH);
-    g_source_attach (server->turn, server->context);
+    GSource *source = g_source_new (&waiting_source_funcs, sizeof (WaitingSource));
+
+    ((WaitingSource *) source)->server = server;
+    g_source_set_priority (source, priority);
+    g_source_attach (source, server->context);
+    return source;
 }
 
 CorralRpcServer *
@@ -316,7 +307,8 @@ corral_rpc_server_new (const CorralRpcHooks *hooks, gpointer user_data)
     server->listeners = g_ptr_array_new_with_free_func (listener_free);
     g_queue_init (&server->clients);
     g_queue_init (&server->waiting);
-    watch_turns (server);
+    server->idle = waiting_source_new (server, G_PRIORITY_DEFAULT_IDLE);
+    server->overdue = waiting_source_new (server, G_PRIORITY_DEFAULT);
     return server;
 }
 
@@ -334,7 +326,8 @@ corral_rpc_server_free (CorralRpcServer *server)
         return;
     g_ptr_array_unref (server->listeners);
     free_clients (server);
-    clear_source (&server->turn);
+    clear_source (&server->idle);
+    clear_source (&server->overdue);
     g_main_context_unref (server->context);
     g_free (server->slots);
     g_free (server);

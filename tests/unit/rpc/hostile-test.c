@@ -413,40 +413,96 @@ test_unread_events (Fixture *fixture, gconstpointer user_data)
 
 /*----- Slow calls -----------------------------------------------------------------------------*/
 
-/* However many clients make slow calls, a quick one waits behind one; and each gets its turn. */
+#define SLOW_CALL CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS
+
+static const CorralWireAllStatsArgs slow_args = { .flags =
+                                                      5000 }; /* microseconds, in the test server */
+
+static void
+make_slow (Fixture *fixture, TestClient **clients, guint count)
+{
+    for (guint i = 0; i < count; i++) {
+        clients[i] = test_client_new (fixture->server, FALSE);
+        test_client_open (clients[i], 0);
+        g_assert_true (test_client_call (clients[i], SLOW_CALL, &slow_args, NULL, NULL));
+    }
+}
+
+/* One turn of the main loop makes only the call of the good client. */
+static void
+expect_quick_call_first (Fixture *fixture)
+{
+    guint before = fixture->server->calls;
+    CorralWireText text = { NULL };
+
+    test_client_write_call (fixture->good, CORRAL_PROC_CONNECT_GET_HOSTNAME, NULL);
+    g_main_context_iteration (NULL, FALSE);
+    g_assert_cmpuint (fixture->server->calls, ==, before + 1);
+    g_assert_true (test_client_read_answer (fixture->good, CORRAL_PROC_CONNECT_GET_HOSTNAME, &text,
+                                            NULL));
+    g_clear_pointer (&text.text, free);
+}
+
+/* However many clients make slow calls, a quick one waits for none but that which is being made;
+ * and each slow one gets its turn. */
 static void
 test_slow_calls (Fixture *fixture, gconstpointer user_data)
 {
-    const CorralWireAllStatsArgs slow = { .flags = 5000 };
-    const int procedure = CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS;
     TestClient *clients[8];
-    CorralWireText text = { NULL };
     guint before;
 
-    for (int i = 0; i < 8; i++) {
-        clients[i] = test_client_new (fixture->server, FALSE);
-        test_client_open (clients[i], 0);
-        g_assert_true (test_client_call (clients[i], procedure, &slow, NULL, NULL));
-    }
+    make_slow (fixture, clients, G_N_ELEMENTS (clients));
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 8; i++)
-            test_client_write_call (clients[i], procedure, &slow);
+        for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
+            test_client_write_call (clients[i], SLOW_CALL, &slow_args);
+        expect_quick_call_first (fixture);
+        for (guint i = 0; i < G_N_ELEMENTS (clients); i++) {
+            before = fixture->server->calls;
+            g_main_context_iteration (NULL, FALSE);
+            g_assert_cmpuint (fixture->server->calls, ==, before + 1);
+            expect_quick_call_first (fixture);
+        }
+        for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
+            g_assert_true (test_client_read_answer (clients[i], SLOW_CALL, NULL, NULL));
+    }
+    /* One that goes away while it waits is heard before, and leaves the queue. */
+    for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
+        test_client_write_call (clients[i], SLOW_CALL, &slow_args);
+    expect_quick_call_first (fixture);
+    before = fixture->server->calls;
+    for (guint i = 0; i < G_N_ELEMENTS (clients); i++)
+        test_client_free (clients[i]);
+    test_client_expect_alive (fixture->good);
+    while (g_main_context_iteration (NULL, FALSE))
+        ;
+    g_assert_cmpuint (fixture->server->calls, >=, before + G_N_ELEMENTS (clients));
+}
+
+/* Quick calls without a pause do not keep a slow one waiting for ever. */
+static void
+test_overdue_call (Fixture *fixture, gconstpointer user_data)
+{
+    gint64 deadline = g_get_monotonic_time () + 10 * G_USEC_PER_SEC;
+    CorralWireText text = { NULL };
+    TestClient *client;
+    guint quick = 0;
+    guint before;
+
+    make_slow (fixture, &client, 1);
+    before = fixture->server->calls;
+    test_client_write_call (client, SLOW_CALL, &slow_args);
+    while (fixture->server->calls == before + quick) {
+        g_assert_cmpint (g_get_monotonic_time (), <, deadline);
         test_client_write_call (fixture->good, CORRAL_PROC_CONNECT_GET_HOSTNAME, NULL);
-        before = fixture->server->calls;
         g_main_context_iteration (NULL, FALSE);
-        g_assert_cmpuint (fixture->server->calls, ==, before + 2);
+        quick++;
         g_assert_true (test_client_read_answer (fixture->good, CORRAL_PROC_CONNECT_GET_HOSTNAME,
                                                 &text, NULL));
         g_clear_pointer (&text.text, free);
-        for (int i = 0; i < 8; i++)
-            g_assert_true (test_client_read_answer (clients[i], procedure, NULL, NULL));
     }
-    /* One that goes away while it waits leaves the queue. */
-    for (int i = 0; i < 8; i++)
-        test_client_write_call (clients[i], procedure, &slow);
-    g_main_context_iteration (NULL, FALSE);
-    for (int i = 0; i < 8; i++)
-        test_client_free (clients[i]);
+    g_assert_cmpuint (quick, >, 1);
+    g_assert_true (test_client_read_answer (client, SLOW_CALL, NULL, NULL));
+    test_client_free (client);
 }
 
 /*----- Many -----------------------------------------------------------------------------------*/
@@ -502,6 +558,7 @@ main (int argc, char **argv)
     ADD ("unread-answers", NULL, test_unread_answers);
     ADD ("unread-events", NULL, test_unread_events);
     ADD ("slow-calls", NULL, test_slow_calls);
+    ADD ("overdue-call", NULL, test_overdue_call);
     ADD ("hundred", NULL, test_hundred);
     return g_test_run ();
 }
