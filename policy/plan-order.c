@@ -5,8 +5,9 @@
  * whatever is done, and which ones is a question of the order: the largest first is tried, and
  * those first that take fewest pCPUs for each vCPU. Then each one that was left out is put in front
  * of the others, alone and with one that has a place put last, as long as that leaves fewer vCPUs
- * out. How many orders are tried depends on the size of the machine only, so that the same input
- * gives the same plan, and a large one is made in time.
+ * out. When no such step is left, a few of the best order change places at random, and it goes on
+ * from there if that is better. How many orders are tried depends on the size of the machine only,
+ * so that the same input gives the same plan, and a large one is made in time.
  */
 #include "policy/plan-private.h"
 
@@ -14,7 +15,7 @@
 
 /* VMs times pCPUs for which one order is tried. */
 #define WORK_MAX 2000000
-#define TRIES_MAX 512
+#define TRIES_MAX 1024
 
 /* Smaller is better, from the top. */
 typedef struct {
@@ -54,6 +55,7 @@ typedef struct {
     Judgement judgement;
     guint *order; /* the best one's */
     guint tries;  /* left */
+    guint32 random;
 } Search;
 
 /* Takes the new order if it is better. Returns: whether it is */
@@ -194,6 +196,38 @@ step (Search *search, guint *order)
     return FALSE;
 }
 
+/* xorshift: the same numbers for every plan */
+static guint
+draw (Search *search, guint n)
+{
+    search->random ^= search->random << 13;
+    search->random ^= search->random >> 17;
+    search->random ^= search->random << 5;
+    return search->random % n;
+}
+
+/* Any two or three pairs of those that are to start change places; the best order is not left for
+ * one that is no better. %FALSE: none of the tries that were left was better. */
+static gboolean
+shake (Search *search, guint *order)
+{
+    const guint n = search->input->n_vms;
+
+    while (search->tries > 0) {
+        memcpy (order, search->order, n * sizeof *order);
+        for (guint pairs = 2 + draw (search, 2); pairs > 0; pairs--) {
+            guint *a = &order[draw (search, n)], *b = &order[draw (search, n)];
+            const guint vm = *a;
+
+            *a = *b;
+            *b = vm;
+        }
+        if (try_order (search, order))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void
 improve (Search *search)
 {
@@ -207,7 +241,7 @@ improve (Search *search)
         g_qsort_with_data (order, (int) n, sizeof *order, compare_footprints, search);
         try_order (search, order);
     }
-    while (search->judgement.vcpus > 0 && step (search, order))
+    while (search->judgement.vcpus > 0 && (step (search, order) || shake (search, order)))
         ;
 }
 
@@ -226,7 +260,7 @@ plan_best_of (PlanState *start)
 {
     const CorralPlanInput *input = start->input;
     const guint64 work = (guint64) MAX (input->n_vms, 1) * MAX (input->topology->n_cpus, 1);
-    Search search = { .input = input, .start = start };
+    Search search = { .input = input, .start = start, .random = 1 };
 
     search.tries = n_to_start (input) > 1 ? (guint) MIN (WORK_MAX / work, TRIES_MAX) : 0;
     search.best = search.tries > 0 ? plan_state_extend (start, input) : start;
