@@ -224,13 +224,15 @@ give_dedicated (Compute *compute, gboolean idle)
         const CorralPlannedVm *vm = &compute->plan->vms[i];
         int container = find_container (compute, vm->path);
 
-        if (!vm->planned || vm->refused || container < 0 ||
+        if ((!vm->planned && vm->stray == NULL) || container < 0 ||
             compute->input->containers[container].wish.mode != CORRAL_MODE_DEDICATED ||
             (idle && !keeps_siblings (compute, i, (guint) container)))
             continue;
         for (guint vcpu = 0; vcpu < vm->n_vcpus; vcpu++) {
             CorralCapacityPcpu *pcpu =
-                pcpu_numbered (compute, hwloc_bitmap_first (vm->vcpus[vcpu]));
+                vm->vcpus[vcpu] != vm->stray
+                    ? pcpu_numbered (compute, hwloc_bitmap_first (vm->vcpus[vcpu]))
+                    : NULL;
 
             if (pcpu != NULL && idle)
                 keep_siblings_idle (compute, pcpu, vm);

@@ -56,7 +56,8 @@ nodes_of (const PlanState *state, const CorralCpuset *cpus)
 }
 
 /* What is promised to the VMs of a container and to those beneath it, which the cap of the upper
- * one has to let through. One that promises nothing may use what its vCPUs can. */
+ * one has to let through, and what those spend that run without a place. One that promises nothing
+ * may use what its vCPUs can. */
 static gint64
 promised (const PlanState *state, int container)
 {
@@ -65,7 +66,8 @@ promised (const PlanState *state, int container)
     gint64 sum = 0;
 
     for (guint v = 0; v < state->input->n_vms; v++)
-        if (state->vms[v].container == container && state->vms[v].placed)
+        if (state->vms[v].container == container &&
+            (state->vms[v].placed || plan_is_stray (state, v)))
             sum += (state->input->vms[v].n_vcpus * share + wish->helpers_percent) * PERCENT_USEC;
     for (guint c = 0; c < state->input->n_containers; c++)
         if (state->containers[c].parent == container)
@@ -93,7 +95,9 @@ write_container (const PlanState *state, CorralPlan *plan, guint index)
 
     planned->mems = nodes_of (state, planned->cpus);
     planned->quota_usec = cap_of (state, index);
-    planned->exclusive = input->wish.mode == CORRAL_MODE_DEDICATED && !empty
+    planned->exclusive = input->wish.mode == CORRAL_MODE_DEDICATED && !empty &&
+                                 input->wish.exclusive != CORRAL_EXCLUSIVE_NONE &&
+                                 !plan_is_opened (state, (int) index)
                              ? input->wish.exclusive
                              : CORRAL_EXCLUSIVE_NONE;
     planned->changed = input->wish.mode != CORRAL_MODE_NONE &&
@@ -199,9 +203,53 @@ is_refused_alike (const PlanState *state, guint index)
     const PlanVm *vm = &state->vms[index], *last = vm - 1;
     const CorralPlanVm *input = &state->input->vms[index], *last_input = input - 1;
 
-    return index > 0 && vm->refused && last->refused && vm->container >= 0 &&
-           vm->container == last->container && vm->why == last->why && vm->why_at == last->why_at &&
-           input->n_vcpus == last_input->n_vcpus && input->wishes == 0 && last_input->wishes == 0;
+    return index > 0 && vm->refused && last->refused && vm->container >= 0 && !input->running &&
+           !last_input->running && vm->container == last->container && vm->why == last->why &&
+           vm->why_at == last->why_at && input->n_vcpus == last_input->n_vcpus &&
+           input->wishes == 0 && last_input->wishes == 0;
+}
+
+static CorralCpuset *
+nodes_of_vcpus (const PlanState *state, const CorralPlannedVm *vm)
+{
+    g_autoptr (CorralCpuset) cpus = hwloc_bitmap_alloc ();
+
+    for (guint i = 0; i < vm->n_vcpus; i++)
+        if (i == 0 || vm->vcpus[i] != vm->vcpus[i - 1])
+            hwloc_bitmap_or (cpus, cpus, vm->vcpus[i]);
+    return nodes_of (state, cpus);
+}
+
+static void
+write_places (const PlanState *state, guint index, CorralPlannedVm *planned,
+              const CorralPlannedContainer *container)
+{
+    const PlanVm *vm = &state->vms[index];
+
+    planned->floats = vm->cpus == NULL;
+    for (guint i = 0; i < planned->n_vcpus; i++) {
+        planned->vcpus[i] = planned->floats ? container->own : hwloc_bitmap_alloc ();
+        if (!planned->floats)
+            hwloc_bitmap_set (planned->vcpus[i], state->topology->cpus[vm->cpus[i]].number);
+    }
+    planned->moves = moves_of (state, index, container->own);
+}
+
+static void
+write_stray (const PlanState *state, guint index, CorralPlannedVm *planned)
+{
+    const CorralCpuset *const *now = state->input->vms[index].vcpus;
+    guint held;
+    g_autofree int *places = plan_held_places (state, index, &held);
+
+    planned->stray = plan_stray_cpus (state, index);
+    for (guint i = 0; i < planned->n_vcpus; i++) {
+        planned->vcpus[i] = places[i] < 0 ? planned->stray : hwloc_bitmap_alloc ();
+        if (places[i] >= 0)
+            hwloc_bitmap_set (planned->vcpus[i], state->topology->cpus[places[i]].number);
+        else if (now != NULL && now[i] != NULL && !hwloc_bitmap_iszero (planned->stray))
+            planned->moves += is_moved_into (now[i], planned->stray);
+    }
 }
 
 static void
@@ -226,30 +274,25 @@ write_vm (PlanState *state, CorralPlan *plan, guint index)
     plan->n_refused += vm->refused;
     if (vm->refused)
         plan->cost[0] += input->n_vcpus;
-    if (!planned->planned)
+    if (!planned->planned && !plan_is_stray (state, index))
         return;
     wish = plan_wish_of_vm (state, index);
     planned->vcpus = g_new0 (CorralCpuset *, input->n_vcpus);
-    planned->mems = hwloc_bitmap_alloc ();
-    planned->floats = vm->cpus == NULL;
-    for (guint i = 0; i < input->n_vcpus; i++) {
-        planned->vcpus[i] = planned->floats ? container->own : hwloc_bitmap_alloc ();
-        if (planned->floats)
-            continue;
-        hwloc_bitmap_set (planned->vcpus[i], state->topology->cpus[vm->cpus[i]].number);
-        hwloc_bitmap_set (planned->mems,
-                          state->topology->node_numbers[state->topology->cpus[vm->cpus[i]].node]);
-    }
-    if (vm->cpus == NULL)
-        hwloc_bitmap_copy (planned->mems, container->mems);
+    if (planned->planned)
+        write_places (state, index, planned, container);
+    else
+        write_stray (state, index, planned);
+    planned->mems =
+        planned->floats ? hwloc_bitmap_dup (container->mems) : nodes_of_vcpus (state, planned);
     planned->helpers = hwloc_bitmap_dup (container->own);
     if (wish.emulator == CORRAL_EMULATOR_HOUSEKEEPING && state->input->housekeeping != NULL &&
         hwloc_bitmap_intersects (state->input->housekeeping, state->topology->online))
         hwloc_bitmap_and (planned->helpers, state->input->housekeeping, state->topology->online);
+    if (planned->stray != NULL && hwloc_bitmap_iszero (planned->helpers))
+        hwloc_bitmap_copy (planned->helpers, planned->stray);
     if (wish.helpers_percent > 0)
         planned->helpers_quota_usec =
             MAX ((gint64) wish.helpers_percent * PERCENT_USEC, QUOTA_MIN_USEC);
-    planned->moves = moves_of (state, index, container->own);
     plan->n_moves += planned->moves;
 }
 
@@ -383,7 +426,9 @@ corral_plan_free (CorralPlan *plan)
         CorralPlannedVm *vm = &plan->vms[v];
 
         for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL && !vm->floats; i++)
-            hwloc_bitmap_free (vm->vcpus[i]);
+            if (vm->vcpus[i] != vm->stray)
+                hwloc_bitmap_free (vm->vcpus[i]);
+        hwloc_bitmap_free (vm->stray);
         g_free (vm->vcpus);
         g_free (vm->name);
         g_free (vm->path);

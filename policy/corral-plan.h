@@ -5,7 +5,9 @@
  * It never puts two dedicated vCPUs on one pCPU, nor one on the sibling of a vCPU under "isolate".
  * A VM that is running keeps its place as long as that is valid, and is moved only when a VM or a
  * container could not have its place otherwise, and then as few vCPUs as possible. What cannot be
- * had is refused, with the rule that each pCPU or node fell to; it is never placed elsewhere.
+ * had is refused, with the rule that each pCPU or node fell to; it is never placed elsewhere. What
+ * runs and is refused keeps such places as are still right, and for the rest of its vCPUs the plan
+ * says where they disturb no other VM's dedicated vCPU.
  */
 #pragma once
 
@@ -60,6 +62,7 @@ typedef enum {
     CORRAL_RULE_OVERCOMMIT,   /* shared: more vCPUs than pCPUs times overcommit */
     CORRAL_RULE_RESERVED,     /* kept for another container's reservation */
     CORRAL_RULE_CONTAINER,    /* no such container, or it was itself refused */
+    CORRAL_RULE_STRAY,        /* not turned down: who runs and was refused runs there meanwhile */
     CORRAL_RULE_MAX
 } CorralPlanRule;
 
@@ -92,9 +95,14 @@ typedef struct {
     char *name;
     char *path;
     gboolean refused;
-    gboolean planned; /* its container has a mode; if not, nothing below is set */
+    /* Its container has a mode, and it has a place there; if not, and if it is no stray, nothing
+     * below is set */
+    gboolean planned;
     guint n_vcpus;
-    CorralCpuset **vcpus;      /* n_vcpus sets; one pCPU each when dedicated */
+    CorralCpuset **vcpus; /* n_vcpus sets; one pCPU each when dedicated */
+    /* (nullable): refused, and running: where those of its vCPUs run that have no pCPU alone, whose
+     * element of @vcpus is this very set. Empty: none is left, and they stay where they are */
+    CorralCpuset *stray;
     gboolean floats;           /* not dedicated: each of @vcpus is its container's @own itself */
     CorralCpuset *helpers;     /* emulator and I/O threads */
     CorralCpuset *mems;        /* NUMA nodes by the kernel's numbers */

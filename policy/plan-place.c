@@ -3,7 +3,9 @@
  *
  * 1. dedicated VMs that run and whose places are still right keep them
  * 2. shared containers keep what the kernel gives them, as much of it as they need
- * 3. running VMs that lost their places, and shared containers that need more
+ * 3. running VMs that lost their places, and shared containers that need more; of the former, the
+ *    vCPUs whose places are still right keep them against all but a move that gives the whole VM a
+ *    place, and whatever else becomes of it
  * 4. reservations
  * 5. VMs that are to start, in the order that plan-order.c found
  *
@@ -112,8 +114,21 @@ trim_pool (PlanState *state, const PlanItem *item, guint need)
     }
 }
 
+/* Takes those pCPUs away that a running VM's vCPU has alone. */
+static void
+without_places (const PlanState *state, CorralCpuset *set)
+{
+    for (guint v = 0; v < state->input->n_vms; v++)
+        for (guint i = 0; i < state->input->vms[v].n_vcpus && state->input->vms[v].running; i++) {
+            const int cpu = plan_place_now (state, v, i);
+
+            if (cpu >= 0)
+                hwloc_bitmap_clr (set, state->topology->cpus[cpu].number);
+        }
+}
+
 /* What the container's own set is now: where its running VMs may run, or else all that the kernel
- * gives it, which holds its children's sets, too. */
+ * gives it, which holds its children's sets and VMs, too. */
 static CorralCpuset *
 pool_now (const PlanState *state, guint container)
 {
@@ -129,8 +144,10 @@ pool_now (const PlanState *state, guint container)
             if (vm->vcpus[i] != NULL)
                 hwloc_bitmap_or (now, now, vm->vcpus[i]);
     }
-    if (cpus != NULL && hwloc_bitmap_iszero (now))
+    if (cpus != NULL && hwloc_bitmap_iszero (now)) {
         hwloc_bitmap_copy (now, cpus);
+        without_places (state, now);
+    }
     return now;
 }
 
@@ -230,6 +247,25 @@ place_dedicated (PlanState *state, guint vm)
     return done;
 }
 
+/* One that runs had kept what was still right of its places, and has that again if it does not fit:
+ * it counts for its container. */
+static gboolean
+place_dedicated_or_hold (PlanState *state, guint vm)
+{
+    const PlanItem item = { PLAN_ITEM_VM, vm };
+    guint held;
+
+    if (!state->input->vms[vm].running)
+        return place_dedicated (state, vm);
+    plan_item_release (state, &item);
+    if (place_dedicated (state, vm))
+        return TRUE;
+    plan_hold_places (state, vm, NULL);
+    g_free (plan_held_places (state, vm, &held));
+    plan_count (state, state->vms[vm].container, (int) held);
+    return FALSE;
+}
+
 static gboolean
 place_shared (PlanState *state, guint vm)
 {
@@ -272,24 +308,59 @@ place_one (PlanState *state, guint vm)
         refuse (state, vm, CORRAL_RULE_HOUSEKEEPING, -1);
     else if (mode == CORRAL_MODE_SHARED && !place_shared (state, vm))
         refuse (state, vm, CORRAL_RULE_OVERCOMMIT, -1);
-    else if (mode == CORRAL_MODE_DEDICATED && !place_dedicated (state, vm))
+    else if (mode == CORRAL_MODE_DEDICATED && !place_dedicated_or_hold (state, vm))
         refuse (state, vm, CORRAL_RULE_OWNED, -1);
 }
 
 /* --- all of it --- */
 
+/* pCPUs that running VMs float over. (transfer full) */
+static CorralCpuset *
+floated_over (const PlanState *state)
+{
+    CorralCpuset *set = hwloc_bitmap_alloc ();
+
+    for (guint v = 0; v < state->input->n_vms; v++) {
+        const CorralPlanVm *vm = &state->input->vms[v];
+
+        for (guint i = 0; i < vm->n_vcpus && vm->running && vm->vcpus != NULL &&
+                          mode_of_vm (state, v) == CORRAL_MODE_SHARED;
+             i++)
+            if (vm->vcpus[i] != NULL && (i == 0 || vm->vcpus[i] != vm->vcpus[i - 1]))
+                hwloc_bitmap_or (set, set, vm->vcpus[i]);
+    }
+    return set;
+}
+
+/* Dedicated VMs that want whole cores, or those that do not: all of a place that is right, or those
+ * of its pCPUs that are. */
+static void
+keep_places (PlanState *state, gboolean whole, const CorralCpuset *floated)
+{
+    const CorralPlanInput *input = state->input;
+
+    for (guint v = 0; v < input->n_vms; v++)
+        if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_DEDICATED &&
+            plan_wants_whole_cores (state, v) == whole && place_is_right (state, v)) {
+            keep_place (state, v);
+            accept (state, v);
+        }
+    for (guint v = 0; v < input->n_vms; v++)
+        if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_DEDICATED &&
+            plan_wants_whole_cores (state, v) == whole && !state->vms[v].placed)
+            plan_hold_places (state, v, floated);
+}
+
 static void
 keep_what_runs (PlanState *state)
 {
     const CorralPlanInput *input = state->input;
+    g_autoptr (CorralCpuset) floated = floated_over (state);
     guint deepest = 0;
 
-    for (guint v = 0; v < input->n_vms; v++)
-        if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_DEDICATED &&
-            place_is_right (state, v)) {
-            keep_place (state, v);
-            accept (state, v);
-        }
+    /* Who wants whole cores, and has not got them, gets none that another has a part of. */
+    keep_places (state, FALSE, floated);
+    keep_places (state, TRUE, floated);
     for (guint v = 0; v < input->n_vms; v++)
         if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_SHARED)
             accept (state, v);

@@ -176,6 +176,24 @@ void plan_snapshot_clear (const PlanState *state, PlanSnapshot *snapshot);
 /* Places it, with others moved away if need be; or changes nothing. */
 gboolean plan_find_place (PlanState *state, const PlanItem *item);
 
+/* --- plan-stray.c --- */
+
+/* Gives the VM, which runs and has no place as a whole, those of the pCPUs that its vCPUs have now
+ * which are still right; nobody is moved for it. @but: (nullable): none of these */
+void plan_hold_places (PlanState *state, guint vm, const CorralCpuset *but);
+gboolean plan_wants_whole_cores (const PlanState *state, guint vm);
+/* (transfer full): by vCPU: the index of the pCPU that it holds so, or -1. @ret_n: how many do */
+int *plan_held_places (const PlanState *state, guint vm, guint *ret_n);
+
+/* Whether it runs, and was refused what its container should give it. */
+gboolean plan_is_stray (const PlanState *state, guint vm);
+/* Where such a VM's other vCPUs run: on no pCPU that another VM's vCPU has alone, or has kept idle.
+ * (transfer full): empty when there is no other */
+CorralCpuset *plan_stray_cpus (const PlanState *state, guint vm);
+/* Whether any such VM in the container, or beneath it, has to leave it for that, so that it cannot
+ * be a partition. */
+gboolean plan_is_opened (const PlanState *state, int container);
+
 /* --- plan-place.c --- */
 
 /* In three steps: what runs, and shared sets; reservations; and VMs that are to start, in @order,

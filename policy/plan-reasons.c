@@ -20,6 +20,7 @@ static const struct {
                                  "the container would have more vCPUs than its overcommit allows" },
     [CORRAL_RULE_RESERVED] = { "reserved", "it is kept for a reservation" },
     [CORRAL_RULE_CONTAINER] = { "container", "there is no such container, or it was refused" },
+    [CORRAL_RULE_STRAY] = { "stray", "vCPUs without a pCPU of their own run on it meanwhile" },
 };
 
 G_STATIC_ASSERT (G_N_ELEMENTS (rules) == CORRAL_RULE_MAX);
@@ -147,7 +148,9 @@ is_its_own (const Question *question, guint cpu)
 {
     const PlanSlot *slot = &question->state->slots[cpu];
 
-    return question->vm < 0 && slot->container == question->container;
+    if (question->vm >= 0)
+        return question->refused && slot->vm == question->vm;
+    return slot->container == question->container;
 }
 
 static GPtrArray *
@@ -236,6 +239,29 @@ answer_for_placed (PlanState *state, Question *question, guint vm)
     return without_own (state, state->told.reasons, vm);
 }
 
+/* Of one that runs all the same: where. */
+static void
+add_stray (const PlanState *state, guint vm, GPtrArray *reasons)
+{
+    CorralPlanReason *reason;
+    guint held = 0;
+
+    if (!plan_is_stray (state, vm))
+        return;
+    g_free (plan_held_places (state, vm, &held));
+    reason = g_new0 (CorralPlanReason, 1);
+    reason->rule = CORRAL_RULE_STRAY;
+    reason->cpus = plan_stray_cpus (state, vm);
+    reason->nodes = hwloc_bitmap_alloc ();
+    reason->detail =
+        g_strdup_printf ("%u of %u%s", state->input->vms[vm].n_vcpus - held,
+                         state->input->vms[vm].n_vcpus,
+                         hwloc_bitmap_iszero (reason->cpus)
+                             ? ", where they are: no pCPU is left that no other vCPU has alone"
+                             : "");
+    g_ptr_array_add (reasons, reason);
+}
+
 GPtrArray *
 plan_reasons_of_vm (PlanState *state, guint vm)
 {
@@ -258,6 +284,8 @@ plan_reasons_of_vm (PlanState *state, guint vm)
     } else {
         reasons = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_plan_reason_free);
     }
+    if (planned->refused)
+        add_stray (state, vm, reasons);
     if (!planned->refused || planned->why == CORRAL_RULE_OWNED)
         return reasons;
     whole = g_new0 (CorralPlanReason, 1);

@@ -142,6 +142,9 @@ find_victims (const PlanState *state, const PlanItem *item, guint *ret_has)
             ++*ret_has;
             continue;
         }
+        /* What a VM that does not fit has kept cannot be had by moving it: there is no place. */
+        if (slot->vm >= 0 && state->vms[slot->vm].refused)
+            continue;
         victim.item = slot->vm >= 0 ? (PlanItem){ PLAN_ITEM_VM, (guint) slot->vm }
                                     : (PlanItem){ slot->pad ? PLAN_ITEM_PAD : PLAN_ITEM_POOL,
                                                   (guint) slot->container };

@@ -253,11 +253,9 @@ explain_vm (GString *out, JsonObject *document, JsonObject *row)
                             is_set (row, "refused")   ? "refused"
                             : is_set (row, "running") ? "running"
                                                       : "not running");
-    if (!is_set (row, "refused")) {
-        for_each (document, "vcpus", "vm", name, out, explain_vcpu);
-        if (helpers != NULL)
-            g_string_append_printf (out, "     %-20s  pCPUs %s\n", "helpers", shown_set (helpers));
-    }
+    for_each (document, "vcpus", "vm", name, out, explain_vcpu);
+    if (helpers != NULL)
+        g_string_append_printf (out, "     %-20s  pCPUs %s\n", "helpers", shown_set (helpers));
     append_reasons (out, document, text_of (row, "container"), name);
 }
 

@@ -5,59 +5,26 @@ grown old, shares, and what somebody else has changed. Through stock virsh, agai
 
 import os
 import re
-import signal
 import xml.etree.ElementTree as xml
 from contextlib import contextmanager
 
 import libvirt
-from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, Suite, proc, until
+from harness import Guest, Session, Skip, Suite, proc, until
+from harness.planned import EXPLAIN, PLAN, PlannedWorld, wait_alone, wait_apart
 from harness.watch import Watch
 
-PLAN, EXPLAIN, DRIFT = (f'urn:corral:{name}:1' for name in ('plan', 'explain', 'drift'))
 WISH = "<metadata><corral:placement xmlns:corral='urn:corral:1' {}/></metadata>"
 
 
-class World:
+class World(PlannedWorld):
     """Two pCPUs of the host: the first is housekeeping, and what is planned may have the second."""
 
     def __init__(self, session):
         cpus = sorted(os.sched_getaffinity(0))
         if len(cpus) < 2:
             raise Skip('needs two pCPUs')
-        self.session = session
-        self.house, self.cpu = cpus[:2]
-        self.libvirtd = PrivateLibvirtd(session)
-        self.corrald = Corrald(session, self.libvirtd, host=self.host())
-        session.logs += [self.corrald, self.libvirtd]
-        self.libvirtd.add_hook('corral', self.corrald.hook())
-        self.libvirtd.start()
-        self.corrald.start()
-        self.virsh = self.corrald.virsh
-        self.boxes = []
-
-    def host(self, more=''):
-        return f"<housekeeping cpuset='{self.house}'/>{more}"
-
-    def box(self, name, placement, extra=''):
-        box = Container(self.corrald, name, cpus={self.house, self.cpu}, placement=placement,
-                        extra=extra)
-        self.boxes.append(box)
-        return box
-
-    def guest(self, name, box, **options):
-        return Guest(self.libvirtd, name, partition=box.path, load=0.05, **options)
-
-    def document(self, box, uri):
-        return xml.fromstring(self.virsh('metadata', box.name, '--uri', uri).out)
-
-    def plan(self, box):
-        return self.document(box, PLAN)
-
-    def drift(self, box, what, state):
-        """The item of @box's drift that is of this kind and in this state; or None."""
-        items = (dict(item.attrib) for item in self.document(box, DRIFT).iter('item'))
-        wanted = {'container': box.path, 'what': what, 'state': state}
-        return next((i for i in items if wanted.items() <= i.items()), None)
+        super().__init__(session, cpus[0], set(cpus[:2]))
+        self.cpu = cpus[1]
 
     def apply(self, box, generation, virsh=None):
         return (virsh or self.virsh).try_(
@@ -70,26 +37,9 @@ class World:
             file.write(text)
         return path
 
-    def clear(self):
-        """All guests and containers of a test."""
-        for guest in self.session.guests:
-            if guest.is_running():
-                guest.destroy()
-            self.libvirtd.virsh.try_('undefine', guest.name)
-        self.session.guests.clear()
-        for box in reversed(self.boxes):
-            if box.virsh.try_('domuuid', box.name).status == 0:
-                if box.is_active():
-                    box.wait_has(vms=0)
-                box.remove()
-        self.boxes.clear()
-
     def tidy(self):
-        self.session.kill_guests()
-        self.clear()
-
-    def explain(self):
-        return self.session.explain()
+        super().tidy()
+        self.set_host(self.host())
 
 
 @contextmanager
@@ -269,6 +219,59 @@ def a_hand_made_pin_is_repaired(world):
 
 
 @suite.test
+def a_vcpu_too_many_is_in_nobodys_way(world):
+    """The others of its VM stay where they are; that one is with the emulator until there is room."""
+    box = world.box('grow', "mode='dedicated' drift='repair'").define()
+    guest = world.guest('g', box, max_vcpus=2).define().start()
+    wait_placed(guest, world.cpu, world.house)
+    guest.plug(2)
+
+    def places():
+        return [t.affinity() for t in guest.vcpu_threads()]
+    until(lambda: places() == [{world.cpu}, {world.house}], f'the new vCPU to be put: {places()}')
+    item = until(lambda: world.drift(box, 'refused', 'open'), 'the VM to be told')
+    assert item['vm'] == guest.name and item['planned'] == '2 vCPUs', item
+    plan = world.plan(box)
+    assert plan.get('refused') == '1' and plan.get('changed') == 'no', xml.tostring(plan)
+    vm = next(v for v in plan.iter('vm') if v.get('name') == guest.name)
+    assert [v.get('cpus') for v in vm.iter('vcpu')] == [str(world.cpu), str(world.house)]
+    reasons = [r.attrib for r in world.document(box, EXPLAIN).find('vm').iter('reason')]
+    assert {'rule': 'stray', 'cpus': str(world.house), 'nodes': ''} in reasons, reasons
+    # A corrald that has just started comes to the same.
+    world.corrald.kill()
+    world.corrald.start()
+    until(lambda: world.drift(box, 'refused', 'open'), 'the VM to be told again')
+    assert places() == [{world.cpu}, {world.house}], places()
+    world.clear()
+
+
+@suite.test
+def a_vcpu_too_many_stays_off_another_vms_pcpu(world):
+    """Without housekeeping it shares its own VM's; with the other VM gone there is a pCPU for it."""
+    world.set_host("<housekeeping cores='0'/>")
+    one, two = (world.box(name, "mode='dedicated'").define() for name in ('one', 'two'))
+    first, second = world.guest('m', one, max_vcpus=2).define(), world.guest('n', two).define()
+    for guest in (first, second):
+        until(lambda guest=guest: guest.try_start().status == 0, f'{guest.name} to start')
+        guest.find()
+        guest.set_load(0.05)
+        guest.wait_up()
+    theirs, mine = wait_alone(second), wait_alone(first)
+    assert not mine & theirs, (mine, theirs)
+    first.plug(2)
+    until(lambda: all(t.affinity() == mine for t in first.vcpu_threads()),
+          'both vCPUs to be on the one pCPU')
+    wait_apart(first, theirs)
+    assert wait_alone(second) == theirs
+    until(lambda: world.drift(one, 'refused', 'open'), 'the VM to be told')
+    second.destroy()
+    until(lambda: wait_alone(first) == mine | theirs, 'the vCPU to have a pCPU of its own')
+    until(lambda: world.drift(one, 'refused', 'gone'), 'it to be over')
+    world.clear()
+    world.set_host(world.host())
+
+
+@suite.test
 def a_vm_that_leaves_has_its_own_pins_again(world):
     box = world.box('leave', "mode='dedicated'").start()
     guest = Guest(world.libvirtd, 'p', load=0.05).define().start()
@@ -361,17 +364,14 @@ def the_hosts_wishes_are_read_again(world):
     """A broken host.xml changes nothing; the journal says why. Then a good one."""
     box = world.box('again', "mode='dedicated'").start()
     before = world.session.cgroups.cpus(box.path)
-    world.corrald.write_host('<housekeeping/>')
-    os.kill(world.corrald.pid, signal.SIGHUP)
+    world.set_host('<housekeeping/>')
     until(lambda: 'expected either "cpuset" or "cores"' in proc.read(world.corrald.log),
           'the reason to be logged')
     assert world.session.cgroups.cpus(box.path) == before
-    world.corrald.write_host(world.host(f"<reserve cpuset='{world.cpu}'/>"))
-    os.kill(world.corrald.pid, signal.SIGHUP)
+    world.set_host(world.host(f"<reserve cpuset='{world.cpu}'/>"))
     guest = world.guest('h', box).define()
     until(lambda: guest.try_start().status == 1, 'the start to be refused')
-    world.corrald.write_host(world.host())
-    os.kill(world.corrald.pid, signal.SIGHUP)
+    world.set_host(world.host())
     until(lambda: guest.try_start().status == 0, 'the start to be allowed')
     guest.find()
     guest.set_load(0.05)

@@ -341,7 +341,7 @@ pin_thread (Apply *apply, const CorralAgentVm *vm, const CorralAgentThread *thre
 {
     GError *problem = NULL;
 
-    return (is_old (apply, thread->applied, cpus) && !was_held (apply, thread)) ||
+    return cpus == NULL || (is_old (apply, thread->applied, cpus) && !was_held (apply, thread)) ||
            has_affinity (apply, thread->tid, cpus) ||
            corral_container_pin_thread (apply->agent->core, vm->pid, thread->tid, cpus, &problem) ||
            forgive (problem, error);
@@ -384,11 +384,11 @@ pin_vm (Apply *apply, guint index, GError **error)
     const CorralAgentUnit *unit = g_ptr_array_index (apply->snapshot->units, index);
     const CorralCpuset *helpers = corral_agent_targets_helpers (apply->targets, index);
 
-    if (!planned->planned || planned->refused || unit->vm == NULL)
+    if (planned->vcpus == NULL || unit->vm == NULL)
         return TRUE;
     for (guint i = 0; i < unit->threads->len; i++)
-        if (!pin_thread (apply, unit->vm, g_ptr_array_index (unit->threads, i), planned->vcpus[i],
-                         error))
+        if (!pin_thread (apply, unit->vm, g_ptr_array_index (unit->threads, i),
+                         corral_agent_targets_vcpu (apply->targets, index, i), error))
             return FALSE;
     return helpers == NULL || (pin_helpers (apply, unit->vm, helpers, error) &&
                                cap_helpers (apply, unit->vm, planned->helpers_quota_usec, error));
@@ -461,6 +461,7 @@ release_others (CorralAgent *agent)
                 (thread->inner != NULL && thread->inner->stored->planned))
                 continue;
             g_clear_pointer (&thread->applied, hwloc_bitmap_free);
+            thread->stray = FALSE;
             if (!release_thread (agent, vm, thread, &problem) &&
                 !forgive (g_steal_pointer (&problem), &problem))
                 corral_agent_problem (agent, g_steal_pointer (&problem), NULL);
@@ -506,7 +507,7 @@ run (Apply *apply, GError **error)
 static void
 replace_set (CorralCpuset **field, const CorralCpuset *set)
 {
-    CorralCpuset *copy = hwloc_bitmap_dup (set);
+    CorralCpuset *copy = set != NULL ? hwloc_bitmap_dup (set) : NULL;
 
     g_clear_pointer (field, hwloc_bitmap_free);
     *field = copy;
@@ -532,11 +533,14 @@ remember (Apply *apply)
         const CorralAgentUnit *unit = g_ptr_array_index (apply->snapshot->units, i);
         const CorralCpuset *helpers = corral_agent_targets_helpers (apply->targets, i);
 
-        if (!planned->planned || planned->refused || unit->vm == NULL)
+        if (planned->vcpus == NULL || unit->vm == NULL)
             continue;
-        for (guint j = 0; j < unit->threads->len; j++)
-            replace_set (&((CorralAgentThread *) g_ptr_array_index (unit->threads, j))->applied,
-                         planned->vcpus[j]);
+        for (guint j = 0; j < unit->threads->len; j++) {
+            CorralAgentThread *thread = g_ptr_array_index (unit->threads, j);
+
+            replace_set (&thread->applied, corral_agent_targets_vcpu (apply->targets, i, j));
+            thread->stray = planned->vcpus[j] == planned->stray;
+        }
         if (helpers != NULL) {
             replace_set (&unit->vm->helpers, helpers);
             unit->vm->helpers_quota_usec = planned->helpers_quota_usec;

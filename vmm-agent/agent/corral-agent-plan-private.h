@@ -115,6 +115,9 @@ const CorralAgentValues *corral_agent_targets_container (const CorralAgentTarget
                                                          guint index);
 /* By VM; (nullable): its helpers are left as they are */
 const CorralCpuset *corral_agent_targets_helpers (const CorralAgentTargets *targets, guint index);
+/* By VM; (nullable): this vCPU of it is left as it is */
+const CorralCpuset *corral_agent_targets_vcpu (const CorralAgentTargets *targets, guint index,
+                                               guint vcpu);
 /* Containers, parents first */
 guint corral_agent_targets_ordered (const CorralAgentTargets *targets, guint at);
 

@@ -134,18 +134,19 @@ append_vcpus (View *view, GString *out, guint index, gboolean *changed, GString 
     const CorralPlannedVm *planned = &view->plan->vms[index];
     const CorralAgentUnit *unit = g_ptr_array_index (view->snapshot->units, index);
 
-    for (guint i = 0; !planned->refused && i < planned->n_vcpus; i++) {
+    for (guint i = 0; planned->vcpus != NULL && i < planned->n_vcpus; i++) {
+        const CorralCpuset *cpus = corral_agent_targets_vcpu (view->targets, index, i);
         const CorralAgentThread *thread =
             i < unit->threads->len ? g_ptr_array_index (unit->threads, i) : NULL;
         g_autoptr (CorralCpuset) now = NULL;
 
         g_string_append_printf (inner, "    <vcpu id='%u'",
                                 thread != NULL ? (guint) thread->vcpu : i);
-        append_set (inner, "cpus", planned->vcpus[i]);
+        append_set (inner, "cpus", cpus != NULL ? cpus : planned->vcpus[i]);
         if (thread != NULL &&
             corral_container_get_affinity (view->agent->core, thread->tid, &now, NULL)) {
             append_set (inner, "now", now);
-            *changed = *changed || !hwloc_bitmap_isequal (now, planned->vcpus[i]);
+            *changed = *changed || differs (cpus, now);
         }
         g_string_append (inner, "/>\n");
     }
@@ -159,7 +160,7 @@ append_helpers (View *view, guint index, gboolean *changed, GString *inner)
     const CorralCpuset *target = corral_agent_targets_helpers (view->targets, index);
     g_autoptr (CorralCpuset) now = NULL;
 
-    if (planned->refused || unit->apart)
+    if (planned->vcpus == NULL || unit->apart)
         return;
     g_string_append (inner, "    <helpers");
     append_set (inner, "cpus", target != NULL ? target : planned->helpers);
@@ -318,9 +319,9 @@ corral_agent_plan_xml (CorralAgent *agent, const CorralDefinition *candidate, co
         return NULL;
     append_plan_containers (&view, out);
     for (guint i = 0; i < plan->n_vms; i++) {
-        if (!is_planned_vm (&view, i) || plan->vms[i].refused)
+        if (!is_planned_vm (&view, i) || plan->vms[i].vcpus == NULL)
             continue;
-        g_string_append (out, "  <vm");
+        g_string_append (out, plan->vms[i].refused ? "  <vm refused='yes'" : "  <vm");
         append_vm (&view, out, i);
         g_string_append (out, "  </vm>\n");
         moves += plan->vms[i].moves;

@@ -51,15 +51,16 @@ find_unit (CorralAgentSnapshot *snapshot, guint first, const char *path)
 }
 
 /* The last plan's place is the thread's own while it is in that container; else what the kernel
- * says. */
+ * says. One that the last plan had no place for has none to keep. */
 static CorralCpuset *
 place_of (CorralAgent *agent, const CorralAgentThread *thread, gboolean moved)
 {
     CorralCpuset *now = NULL;
 
-    if (thread->applied != NULL && !moved)
+    if (thread->applied != NULL && !moved && !thread->stray)
         return hwloc_bitmap_dup (thread->applied);
-    if (moved || !corral_container_get_affinity (agent->core, thread->tid, &now, NULL))
+    if (moved || thread->stray ||
+        !corral_container_get_affinity (agent->core, thread->tid, &now, NULL))
         return hwloc_bitmap_alloc ();
     return now;
 }
@@ -115,9 +116,12 @@ add_running (CorralAgent *agent, CorralAgentSnapshot *snapshot, CorralAgentVm *v
 static gboolean
 is_settled (const CorralAgentVm *vm)
 {
-    for (guint i = 0; i < vm->threads->len; i++)
-        if (((const CorralAgentThread *) g_ptr_array_index (vm->threads, i))->applied == NULL)
+    for (guint i = 0; i < vm->threads->len; i++) {
+        const CorralAgentThread *thread = g_ptr_array_index (vm->threads, i);
+
+        if (thread->applied == NULL || thread->stray)
             return FALSE;
+    }
     return TRUE;
 }
 
@@ -522,8 +526,9 @@ corral_agent_plan (CorralAgent *agent, const CorralDefinition *candidate, guint6
     return corral_plan_make (&snapshot->input, error);
 }
 
-char *
-corral_agent_reasons (const GPtrArray *reasons)
+/* @asked: somebody asks whether it could be so: then nothing runs anywhere meanwhile */
+static char *
+reasons_text (const GPtrArray *reasons, gboolean asked)
 {
     g_autoptr (GString) text = g_string_new (NULL);
 
@@ -532,7 +537,9 @@ corral_agent_reasons (const GPtrArray *reasons)
         g_autofree char *cpus = corral_cpuset_format (reason->cpus);
         g_autofree char *nodes = corral_cpuset_format (reason->nodes);
 
-        g_string_append_printf (text, "%s%s", i > 0 ? "; " : "",
+        if (asked && reason->rule == CORRAL_RULE_STRAY)
+            continue;
+        g_string_append_printf (text, "%s%s", text->len > 0 ? "; " : "",
                                 corral_plan_rule_text (reason->rule));
         if (*cpus != '\0')
             g_string_append_printf (text, " (pCPUs %s)", cpus);
@@ -544,10 +551,16 @@ corral_agent_reasons (const GPtrArray *reasons)
     return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
+char *
+corral_agent_reasons (const GPtrArray *reasons)
+{
+    return reasons_text (reasons, FALSE);
+}
+
 static gboolean
 refuse (GError **error, const char *what, const char *name, const GPtrArray *reasons)
 {
-    g_autofree char *text = corral_agent_reasons (reasons);
+    g_autofree char *text = reasons_text (reasons, TRUE);
 
     g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED,
                  "the %s \"%s\" cannot have the pCPUs it wishes for: %s", what, name, text);

@@ -74,6 +74,7 @@ typedef struct {
     gboolean kvm;            /* KVM runs it, so that kvm.stat has its time, where that is */
     gboolean apart;          /* in another container than the rest of its VM */
     CorralCpuset *applied;   /* (nullable): where the last plan pinned it */
+    gboolean stray;          /* which is no place of its own: its VM does not fit */
     int stat_fd;             /* /proc/PID/task/TID/stat and schedstat, or -1 when it is gone */
     int schedstat_fd;
     int sched_fd;            /* or -1 where the kernel keeps no sum of waits */

@@ -11,6 +11,7 @@ struct _CorralAgentTargets {
     const CorralPlan *plan;
     GArray *values;     /* of CorralAgentValues, by container; cpus NULL: left as it is */
     GPtrArray *helpers; /* of CorralCpuset, by VM; NULL: left as they are */
+    GPtrArray *strays;  /* likewise, for vCPUs without a place */
     guint *order;       /* containers, parents first */
 };
 
@@ -70,7 +71,20 @@ read_limit (const CorralAgentTargets *targets, const char *path)
     return limit;
 }
 
-/* Adds to the container's set, and to those above it, what helpers run on. */
+/* Whether the container is a partition, or beneath one, which has its pCPUs for itself. */
+static gboolean
+is_confined (const CorralAgentTargets *targets, const char *path)
+{
+    for (guint i = 0; i < targets->snapshot->input.n_containers; i++)
+        if (g_array_index (targets->values, CorralAgentValues, i).exclusive !=
+                CORRAL_EXCLUSIVE_NONE &&
+            corral_agent_path_is_within (path, input_of (targets, i)->path))
+            return TRUE;
+    return FALSE;
+}
+
+/* Adds to the container's set, and to those above it, what helpers run on, or vCPUs that have no
+ * place. */
 static void
 add_helpers (const CorralAgentTargets *targets, const char *path, const CorralCpuset *cpus)
 {
@@ -78,10 +92,10 @@ add_helpers (const CorralAgentTargets *targets, const char *path, const CorralCp
         CorralAgentValues *target = &g_array_index (targets->values, CorralAgentValues, i);
         g_autoptr (CorralCpuset) limit = NULL, more = NULL;
 
-        /* A partition has its pCPUs for itself, so none that others need are among them. */
-        if (target->cpus == NULL || target->exclusive != CORRAL_EXCLUSIVE_NONE ||
-            hwloc_bitmap_isincluded (cpus, target->cpus) ||
-            !corral_agent_path_is_within (path, input_of (targets, i)->path))
+        /* No pCPU that others need is among a partition's. */
+        if (target->cpus == NULL || hwloc_bitmap_isincluded (cpus, target->cpus) ||
+            !corral_agent_path_is_within (path, input_of (targets, i)->path) ||
+            is_confined (targets, input_of (targets, i)->path))
             continue;
         more = hwloc_bitmap_dup (cpus);
         limit = read_limit (targets, input_of (targets, i)->path);
@@ -103,7 +117,7 @@ set_target (const CorralAgentTargets *targets, guint index, CorralAgentValues *t
     const CorralPlannedContainer *planned = &targets->plan->containers[index];
     const CorralDefinition *definition = g_ptr_array_index (targets->snapshot->definitions, index);
 
-    if (planned->refused || input_of (targets, index)->wish.mode == CORRAL_MODE_NONE)
+    if (input_of (targets, index)->wish.mode == CORRAL_MODE_NONE)
         return;
     target->cpus = hwloc_bitmap_dup (planned->cpus);
     if (definition->mems != NULL)
@@ -126,6 +140,15 @@ wants_housekeeping (const CorralPlanContainer *container)
 }
 
 static void
+drop_if_empty (const CorralAgentTargets *targets, guint index)
+{
+    CorralAgentValues *target = &g_array_index (targets->values, CorralAgentValues, index);
+
+    if (target->cpus != NULL && hwloc_bitmap_iszero (target->cpus))
+        corral_agent_values_clear (target);
+}
+
+static void
 find_targets (CorralAgentTargets *targets)
 {
     const CorralPlanInput *input = &targets->snapshot->input;
@@ -136,19 +159,22 @@ find_targets (CorralAgentTargets *targets)
         set_target (targets, i, &target);
         g_array_append_val (targets->values, target);
     }
+    for (guint i = 0; i < input->n_vms; i++)
+        if (targets->plan->vms[i].stray != NULL)
+            add_helpers (targets, input->vms[i].path, targets->plan->vms[i].stray);
+    /* One that was refused, and has nothing that runs, stays as it is. */
+    for (guint i = 0; i < input->n_containers; i++)
+        if (targets->plan->containers[i].refused)
+            drop_if_empty (targets, i);
     for (guint i = 0; i < input->n_containers; i++)
         if (wants_housekeeping (input_of (targets, i)))
             add_helpers (targets, input_of (targets, i)->path, targets->snapshot->housekeeping);
     for (guint i = 0; i < input->n_vms; i++)
-        if (targets->plan->vms[i].planned && !targets->plan->vms[i].refused)
+        if (targets->plan->vms[i].vcpus != NULL)
             add_helpers (targets, input->vms[i].path, targets->plan->vms[i].helpers);
     /* One that holds nothing, not even helpers, stays as it is. */
-    for (guint i = 0; i < input->n_containers; i++) {
-        CorralAgentValues *target = &g_array_index (targets->values, CorralAgentValues, i);
-
-        if (target->cpus != NULL && hwloc_bitmap_iszero (target->cpus))
-            corral_agent_values_clear (target);
-    }
+    for (guint i = 0; i < input->n_containers; i++)
+        drop_if_empty (targets, i);
 }
 
 static const CorralAgentValues *
@@ -169,8 +195,9 @@ spare_cpus (const CorralAgentTargets *targets, const char *path, const CorralCpu
     for (guint i = 0; i < targets->plan->n_vms; i++) {
         const CorralPlannedVm *vm = &targets->plan->vms[i];
 
-        for (guint j = 0; vm->planned && !vm->refused && j < vm->n_vcpus; j++)
-            if (g_str_equal (vm->path, path) && hwloc_bitmap_weight (vm->vcpus[j]) == 1)
+        for (guint j = 0; vm->vcpus != NULL && j < vm->n_vcpus; j++)
+            if (g_str_equal (vm->path, path) && vm->vcpus[j] != vm->stray &&
+                hwloc_bitmap_weight (vm->vcpus[j]) == 1)
                 hwloc_bitmap_andnot (ret_spare, ret_spare, vm->vcpus[j]);
     }
     if (hwloc_bitmap_iszero (ret_spare))
@@ -187,13 +214,38 @@ find_helpers (CorralAgentTargets *targets)
         const CorralAgentValues *target = target_of (targets, vm->path);
         CorralCpuset *helpers = NULL;
 
-        if (vm->planned && !vm->refused && !unit->apart && target != NULL && target->cpus != NULL) {
+        if (vm->vcpus != NULL && !unit->apart && target != NULL && target->cpus != NULL) {
             helpers = hwloc_bitmap_alloc ();
             hwloc_bitmap_and (helpers, vm->helpers, target->cpus);
             if (hwloc_bitmap_iszero (helpers))
                 spare_cpus (targets, vm->path, target->cpus, helpers);
         }
         g_ptr_array_add (targets->helpers, helpers);
+    }
+}
+
+/* Where the plan has vCPUs that have no place, as far as their container can have that; else, as in
+ * a partition, on the pCPUs of the VM's others. */
+static void
+find_strays (CorralAgentTargets *targets)
+{
+    for (guint i = 0; i < targets->plan->n_vms; i++) {
+        const CorralPlannedVm *vm = &targets->plan->vms[i];
+        const CorralAgentValues *target = vm->stray != NULL ? target_of (targets, vm->path) : NULL;
+        CorralCpuset *set = NULL;
+
+        if (target != NULL && target->cpus != NULL) {
+            set = hwloc_bitmap_dup (vm->stray);
+            hwloc_bitmap_and (set, set, target->cpus);
+            if (hwloc_bitmap_iszero (set)) {
+                for (guint j = 0; j < vm->n_vcpus; j++)
+                    hwloc_bitmap_or (set, set, vm->vcpus[j]);
+                hwloc_bitmap_and (set, set, target->cpus);
+            }
+            if (hwloc_bitmap_iszero (set))
+                g_clear_pointer (&set, hwloc_bitmap_free);
+        }
+        g_ptr_array_add (targets->strays, set);
     }
 }
 
@@ -226,8 +278,10 @@ corral_agent_targets_new (CorralAgent *agent, const CorralAgentSnapshot *snapsho
     targets->values = g_array_new (FALSE, FALSE, sizeof (CorralAgentValues));
     g_array_set_clear_func (targets->values, clear_element);
     targets->helpers = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
+    targets->strays = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
     find_targets (targets);
     find_helpers (targets);
+    find_strays (targets);
     sort_containers (targets);
     return targets;
 }
@@ -239,6 +293,7 @@ corral_agent_targets_free (CorralAgentTargets *targets)
         return;
     g_array_unref (targets->values);
     g_ptr_array_unref (targets->helpers);
+    g_ptr_array_unref (targets->strays);
     g_free (targets->order);
     g_free (targets);
 }
@@ -253,6 +308,16 @@ const CorralCpuset *
 corral_agent_targets_helpers (const CorralAgentTargets *targets, guint index)
 {
     return g_ptr_array_index (targets->helpers, index);
+}
+
+const CorralCpuset *
+corral_agent_targets_vcpu (const CorralAgentTargets *targets, guint index, guint vcpu)
+{
+    const CorralPlannedVm *vm = &targets->plan->vms[index];
+
+    if (vm->vcpus == NULL || vm->vcpus[vcpu] != vm->stray)
+        return vm->vcpus != NULL ? vm->vcpus[vcpu] : NULL;
+    return g_ptr_array_index (targets->strays, index);
 }
 
 guint

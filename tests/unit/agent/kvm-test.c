@@ -111,7 +111,7 @@ test_restart (PlanFixture *f, gconstpointer unused)
     fake_kernel_run (f->kernel, pid + 1, &one_run);
     assert_usage (f, "a", 1, "kernel");
     fake_kernel_run (f->kernel, pid + 1, &one_run);
-    plan_fixture_restart (f);
+    plan_fixture_restart (f, TRUE);
     assert_usage (f, "a", 2, "kernel");
     g_assert_cmpint (pid, ==, tids[0] - 1);
     fake_inventory_put (corral_agent_inventory (f->agent), "a1", pid, tids, 2);
@@ -122,7 +122,7 @@ test_restart (PlanFixture *f, gconstpointer unused)
     plan_fixture_end (f, "a1", pid);
     fake_kernel_set_kvm (f->kernel, FALSE);
     assert_usage (f, "a", 3, "threads");
-    plan_fixture_restart (f);
+    plan_fixture_restart (f, TRUE);
     assert_usage (f, "a", 3, "threads");
     fake_kernel_set_kvm (f->kernel, TRUE);
     assert_usage (f, "a", 3, "kernel");
@@ -174,7 +174,7 @@ test_turned_on_by_others (PlanFixture *f, gconstpointer unused)
     fake_kernel_run (f->kernel, pid + 1, &one_run);
     assert_usage (f, "a", 1, "kernel");
     /* Also when we were not there. */
-    plan_fixture_restart (f);
+    plan_fixture_restart (f, TRUE);
     fake_kernel_run (f->kernel, pid + 1, &one_run);
     assert_usage (f, "a", 2, "kernel");
     fake_kernel_exit (f->kernel, pid);

@@ -33,7 +33,7 @@ on_problem (CorralAgent *agent, const GError *problem, PlanFixture *f)
 }
 
 static void
-start_agent (PlanFixture *f)
+start_agent (PlanFixture *f, gboolean settled)
 {
     g_autofree char *etc = g_build_filename (f->folder, "etc", NULL);
     g_autofree char *run = g_build_filename (f->folder, "run", NULL);
@@ -51,7 +51,8 @@ start_agent (PlanFixture *f)
     g_signal_connect (f->agent, "problem", G_CALLBACK (on_problem), f);
     g_assert_true (corral_agent_start (f->agent, &error));
     g_assert_no_error (error);
-    fake_inventory_settle (corral_agent_inventory (f->agent));
+    if (settled)
+        fake_inventory_settle (corral_agent_inventory (f->agent));
 }
 
 void
@@ -67,7 +68,7 @@ plan_fixture_set_up (PlanFixture *f, gconstpointer data)
     f->folder = g_dir_make_tmp ("corral-plan-XXXXXX", NULL);
     f->problems = g_string_new (NULL);
     f->drift = g_string_new (NULL);
-    start_agent (f);
+    start_agent (f, TRUE);
 }
 
 void
@@ -97,10 +98,10 @@ plan_fixture_add (const char *path, void (*test) (PlanFixture *f, gconstpointer 
 }
 
 void
-plan_fixture_restart (PlanFixture *f)
+plan_fixture_restart (PlanFixture *f, gboolean settled)
 {
     g_assert_finalize_object (g_steal_pointer (&f->agent));
-    start_agent (f);
+    start_agent (f, settled);
 }
 
 void

@@ -25,8 +25,9 @@ void plan_fixture_tear_down (PlanFixture *f, gconstpointer data);
 /* The test on each kind of host */
 void plan_fixture_add (const char *path, void (*test) (PlanFixture *f, gconstpointer data));
 
-/* Makes a new agent for the same host, as after a restart of corrald. */
-void plan_fixture_restart (PlanFixture *f);
+/* Makes a new agent for the same host, as after a restart of corrald. @settled: no VM runs that it
+ * is not told of at once */
+void plan_fixture_restart (PlanFixture *f, gboolean settled);
 void plan_fixture_fail_at (PlanFixture *f, guint n);
 /* Runs what waits in the main loop. */
 void plan_fixture_run (PlanFixture *f);

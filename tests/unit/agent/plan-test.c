@@ -108,7 +108,7 @@ test_restart (PlanFixture *f, gconstpointer data)
     plan_fixture_start (f, "db");
     first = plan_fixture_vm (f, "db1", 3);
     before = plan_fixture_kernel (f);
-    plan_fixture_restart (f);
+    plan_fixture_restart (f, TRUE);
     fake_inventory_put (corral_agent_inventory (f->agent), "db1", first,
                         (const pid_t[]){ first + 1, first + 2, first + 3 }, 3);
     plan_fixture_run (f);

@@ -6,7 +6,8 @@
  *   golden-test FOLDER --write    writes what the planner makes of them now; look at the difference
  *
  * Lines: topology SYNTHETIC; housekeeping CPUS; offline CPUS;
- * container PATH MODE [smt= numa= overcommit= reserve= limit= share= helpers= allowed= now=];
+ * container PATH MODE [smt= numa= overcommit= reserve= limit= share= helpers= exclusive= allowed=
+ * now=];
  * vm NAME PATH VCPUS [smt= numa= now=CPU/CPU/...], where now= says that it runs, and on which.
  */
 #include "policy/corral-plan.h"
@@ -16,6 +17,7 @@
 
 static const char *const modes[] = { "none", "dedicated", "shared", "housekeeping", NULL };
 static const char *const smts[] = { "prefer", "isolate", "require", "avoid", NULL };
+static const char *const exclusives[] = { "none", "root", "isolated", NULL };
 static const char *const numas[] = { "prefer", "strict", "any", NULL };
 
 static gboolean write_anew;
@@ -88,6 +90,8 @@ read_wish (Case *what, const char *text, CorralPlanContainer *container, CorralP
         wish->share_percent = (guint) strtoul (value, NULL, 10);
     else if (g_str_has_prefix (text, "helpers="))
         wish->helpers_percent = (guint) strtoul (value, NULL, 10);
+    else if (g_str_has_prefix (text, "exclusive="))
+        wish->exclusive = (CorralPlacementExclusive) word_of (exclusives, value);
     else if (g_str_has_prefix (text, "allowed="))
         container->allowed = set_of (what, value);
     else if (g_str_has_prefix (text, "now="))
@@ -173,6 +177,8 @@ tell_plan (const CorralPlan *plan)
         tell_set (text, "mems=", container->mems);
         if (container->quota_usec >= 0)
             g_string_append_printf (text, " quota=%" G_GINT64_FORMAT, container->quota_usec);
+        if (container->exclusive != CORRAL_EXCLUSIVE_NONE)
+            g_string_append_printf (text, " exclusive=%s", exclusives[container->exclusive]);
         g_string_append_c (text, '\n');
         if (container->refused)
             tell_reasons (text, container->reasons);
@@ -183,7 +189,7 @@ tell_plan (const CorralPlan *plan)
         g_string_append_printf (text, "%s%s", vm->name, vm->refused ? " refused" : "");
         for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL; i++)
             tell_set (text, "", vm->vcpus[i]);
-        if (vm->planned)
+        if (vm->vcpus != NULL)
             tell_set (text, "helpers=", vm->helpers);
         if (vm->moves > 0)
             g_string_append_printf (text, " moves=%u", vm->moves);

@@ -78,8 +78,10 @@ typedef struct {
     CorralPlanVm vms[N_VMS];
     CorralCpuset **places[N_VMS]; /* of the VM's vCPUs, as the last plan put them */
     guint n_places[N_VMS];
-    gboolean refused; /* the last plan refused a container what it reserves */
-    int started;      /* by the last event; -1: none */
+    gboolean alone[N_VMS][64]; /* the vCPU had that place to itself */
+    gboolean stray[N_VMS];     /* the last plan had no place for it as a whole */
+    gboolean refused;          /* the last plan refused a container what it reserves */
+    int started;               /* by the last event; -1: none */
     EventKind last;
 } World;
 
@@ -116,7 +118,7 @@ forget_vm (World *world, guint vm)
         hwloc_bitmap_free (world->places[vm][i]);
     g_clear_pointer (&world->places[vm], g_free);
     world->n_places[vm] = 0;
-    world->there[vm] = FALSE;
+    world->there[vm] = world->stray[vm] = FALSE;
 }
 
 static World *
@@ -290,18 +292,83 @@ may_have (const CorralPlanInput *input, int container, guint cpu)
            !hwloc_bitmap_isset (input->housekeeping, cpu);
 }
 
+/* Whether the place that the vCPU had could be nobody else's: cores that must be whole are looked
+ * at elsewhere. */
+static gboolean
+may_keep (const CorralPlanInput *input, guint v, guint vcpu)
+{
+    const CorralCpuset *now = input->vms[v].vcpus[vcpu];
+    const CorralPlacementSmt smt = wish_of (input, v).smt;
+
+    if (now == NULL || hwloc_bitmap_weight (now) != 1 || smt == CORRAL_SMT_ISOLATE ||
+        smt == CORRAL_SMT_REQUIRE)
+        return FALSE;
+    for (guint i = 0; i < vcpu; i++)
+        if (input->vms[v].vcpus[i] != NULL && hwloc_bitmap_intersects (input->vms[v].vcpus[i], now))
+            return FALSE;
+    return may_have (input, container_of (input, input->vms[v].path),
+                     (guint) hwloc_bitmap_first (now));
+}
+
+static gboolean
+had_alone (const World *world, const CorralPlanVm *vm, guint vcpu)
+{
+    const guint v = (guint) atoi (vm->name + strlen ("vm"));
+
+    return vcpu < world->n_places[v] && world->alone[v][vcpu];
+}
+
+/* What runs and does not fit has those of its places that are right, and is in nobody's way. */
 static const char *
-check_vm (const CorralPlanInput *input, const CorralPlan *plan, guint v, Holder *holders)
+check_refused (const World *world, const CorralPlanInput *input, const CorralPlan *plan, guint v,
+               Holder *holders)
+{
+    const CorralPlannedVm *vm = &plan->vms[v];
+    gboolean reserved = FALSE;
+
+    if (vm->planned)
+        return "a refused VM is satisfied";
+    if (vm->reasons->len == 0)
+        return "a VM is refused for no reason";
+    if (!input->vms[v].running)
+        return vm->vcpus != NULL || vm->stray != NULL ? "a VM that does not run has a place" : NULL;
+    if (vm->vcpus == NULL || vm->stray == NULL)
+        return "a VM that runs is told nothing";
+    for (guint c = 0; c < N_CONTAINERS; c++)
+        reserved = reserved || input->containers[c].wish.reserve_vcpus > 0;
+    for (guint i = 0; i < vm->n_vcpus; i++) {
+        const int number = hwloc_bitmap_first (vm->vcpus[i]);
+
+        if (vm->vcpus[i] == vm->stray) {
+            if (wish_of (input, v).mode == CORRAL_MODE_DEDICATED &&
+                had_alone (world, &input->vms[v], i) && !reserved && may_keep (input, v, i))
+                return "a vCPU lost its place for another one's sake";
+            continue;
+        }
+        if (number < 0 || hwloc_bitmap_weight (vm->vcpus[i]) != 1)
+            return "a vCPU that has kept its place has not one pCPU";
+        if (holders[number].vm >= 0 || holders[number].container >= 0)
+            return "two have one pCPU, and one of them does not fit";
+        if (!may_have (input, container_of (input, vm->path), (guint) number))
+            return "a VM has kept a pCPU that it must not have";
+        holders[number].vm = (int) v;
+    }
+    return NULL;
+}
+
+static const char *
+check_vm (const World *world, const CorralPlanInput *input, const CorralPlan *plan, guint v,
+          Holder *holders)
 {
     const CorralPlannedVm *vm = &plan->vms[v];
     const CorralPlacement wish = wish_of (input, v);
     int node = -1;
 
-    if (vm->refused && (vm->planned || vm->vcpus != NULL))
-        return "a refused VM has a place";
-    if (vm->refused && vm->reasons->len == 0)
-        return "a VM is refused for no reason";
-    if (wish.mode != CORRAL_MODE_DEDICATED || vm->refused)
+    if (vm->refused)
+        return check_refused (world, input, plan, v, holders);
+    if (vm->stray != NULL)
+        return "a VM that fits is a stray";
+    if (wish.mode != CORRAL_MODE_DEDICATED)
         return NULL;
     for (guint i = 0; i < vm->n_vcpus; i++) {
         const int number = hwloc_bitmap_first (vm->vcpus[i]);
@@ -374,6 +441,37 @@ check_cores (const CorralPlanInput *input, const CorralPlan *plan, const Holder 
                 return "a core under isolate has two in use";
             if (smt == CORRAL_SMT_REQUIRE && other->vm != one->vm)
                 return "a core under require is shared";
+        }
+    }
+    return NULL;
+}
+
+/* Nobody's vCPU, whether it fits or not, may run where another VM's has a pCPU to itself, or has
+ * one kept idle. */
+static const char *
+check_strays (const CorralPlanInput *input, const CorralPlan *plan, const Holder *holders)
+{
+    const CorralTopology *topology = input->topology;
+
+    for (guint v = 0; v < plan->n_vms; v++) {
+        const CorralPlannedVm *vm = &plan->vms[v];
+
+        for (guint a = 0; a < topology->n_cpus && vm->stray != NULL; a++) {
+            if (!hwloc_bitmap_isset (vm->stray, topology->cpus[a].number))
+                continue;
+            if (!topology->cpus[a].online)
+                return "a VM that does not fit is to run on a pCPU that is offline";
+            for (guint b = 0; b < topology->n_cpus; b++) {
+                const int other = holders[topology->cpus[b].number].vm;
+
+                if (other < 0 || other == (int) v)
+                    continue;
+                if (a == b)
+                    return "a VM that does not fit may run on another one's pCPU";
+                if (topology->cpus[a].core == topology->cpus[b].core &&
+                    wish_of (input, (guint) other).smt == CORRAL_SMT_ISOLATE)
+                    return "a VM that does not fit may run beside an isolated vCPU";
+            }
         }
     }
     return NULL;
@@ -493,7 +591,7 @@ was_settled (const World *world)
 {
     for (guint v = 0; v < N_VMS; v++)
         if (world->there[v] && world->started != (int) v &&
-            world->n_places[v] != world->vms[v].n_vcpus)
+            (world->stray[v] || world->n_places[v] != world->vms[v].n_vcpus))
             return FALSE;
     return !world->refused;
 }
@@ -507,11 +605,13 @@ check (World *world, const CorralPlanInput *input, const CorralPlan *plan)
 
     memset (holders, -1, sizeof holders);
     for (guint v = 0; v < plan->n_vms && fault == NULL; v++)
-        fault = check_vm (input, plan, v, holders);
+        fault = check_vm (world, input, plan, v, holders);
     if (fault == NULL)
         fault = check_sets (input, plan, holders);
     if (fault == NULL)
         fault = check_cores (input, plan, holders);
+    if (fault == NULL)
+        fault = check_strays (input, plan, holders);
     if (fault == NULL)
         fault = check_limits (input, plan);
     if (fault == NULL && was_settled (world))
@@ -541,12 +641,15 @@ apply (World *world, const CorralPlan *plan)
             continue;
         forget_vm (world, v);
         world->there[v] = !vm->refused || !new_one;
-        if (vm->refused || vm->vcpus == NULL)
+        if (vm->vcpus == NULL)
             continue;
+        world->stray[v] = vm->refused;
         world->n_places[v] = vm->n_vcpus;
         world->places[v] = g_new (CorralCpuset *, vm->n_vcpus);
-        for (guint i = 0; i < vm->n_vcpus; i++)
+        for (guint i = 0; i < vm->n_vcpus; i++) {
             world->places[v][i] = hwloc_bitmap_dup (vm->vcpus[i]);
+            world->alone[v][i] = !vm->floats && vm->vcpus[i] != vm->stray;
+        }
     }
     world->refused = FALSE;
     for (guint c = 0; c < N_CONTAINERS; c++) {
