@@ -209,15 +209,15 @@ is_refused_alike (const PlanState *state, guint index)
            input->wishes == 0 && last_input->wishes == 0;
 }
 
-static CorralCpuset *
-nodes_of_vcpus (const PlanState *state, const CorralPlannedVm *vm)
+/* The vCPU's own pCPU, by index */
+static void
+write_place (const PlanState *state, CorralPlannedVm *planned, guint vcpu, int cpu)
 {
-    g_autoptr (CorralCpuset) cpus = hwloc_bitmap_alloc ();
+    const CorralPcpu *at = &state->topology->cpus[cpu];
 
-    for (guint i = 0; i < vm->n_vcpus; i++)
-        if (i == 0 || vm->vcpus[i] != vm->vcpus[i - 1])
-            hwloc_bitmap_or (cpus, cpus, vm->vcpus[i]);
-    return nodes_of (state, cpus);
+    planned->vcpus[vcpu] = hwloc_bitmap_alloc ();
+    hwloc_bitmap_set (planned->vcpus[vcpu], at->number);
+    hwloc_bitmap_set (planned->mems, state->topology->node_numbers[at->node]);
 }
 
 static void
@@ -227,11 +227,12 @@ write_places (const PlanState *state, guint index, CorralPlannedVm *planned,
     const PlanVm *vm = &state->vms[index];
 
     planned->floats = vm->cpus == NULL;
-    for (guint i = 0; i < planned->n_vcpus; i++) {
-        planned->vcpus[i] = planned->floats ? container->own : hwloc_bitmap_alloc ();
-        if (!planned->floats)
-            hwloc_bitmap_set (planned->vcpus[i], state->topology->cpus[vm->cpus[i]].number);
-    }
+    planned->mems = planned->floats ? hwloc_bitmap_dup (container->mems) : hwloc_bitmap_alloc ();
+    for (guint i = 0; i < planned->n_vcpus; i++)
+        if (planned->floats)
+            planned->vcpus[i] = container->own;
+        else
+            write_place (state, planned, i, vm->cpus[i]);
     planned->moves = moves_of (state, index, container->own);
 }
 
@@ -243,11 +244,15 @@ write_stray (const PlanState *state, guint index, CorralPlannedVm *planned)
     g_autofree int *places = plan_held_places (state, index, &held);
 
     planned->stray = plan_stray_cpus (state, index);
+    planned->mems =
+        held < planned->n_vcpus ? nodes_of (state, planned->stray) : hwloc_bitmap_alloc ();
     for (guint i = 0; i < planned->n_vcpus; i++) {
-        planned->vcpus[i] = places[i] < 0 ? planned->stray : hwloc_bitmap_alloc ();
-        if (places[i] >= 0)
-            hwloc_bitmap_set (planned->vcpus[i], state->topology->cpus[places[i]].number);
-        else if (now != NULL && now[i] != NULL && !hwloc_bitmap_iszero (planned->stray))
+        if (places[i] >= 0) {
+            write_place (state, planned, i, places[i]);
+            continue;
+        }
+        planned->vcpus[i] = planned->stray;
+        if (now != NULL && now[i] != NULL && !hwloc_bitmap_iszero (planned->stray))
             planned->moves += is_moved_into (now[i], planned->stray);
     }
 }
@@ -282,8 +287,6 @@ write_vm (PlanState *state, CorralPlan *plan, guint index)
         write_places (state, index, planned, container);
     else
         write_stray (state, index, planned);
-    planned->mems =
-        planned->floats ? hwloc_bitmap_dup (container->mems) : nodes_of_vcpus (state, planned);
     planned->helpers = hwloc_bitmap_dup (container->own);
     if (wish.emulator == CORRAL_EMULATOR_HOUSEKEEPING && state->input->housekeeping != NULL &&
         hwloc_bitmap_intersects (state->input->housekeeping, state->topology->online))

@@ -333,9 +333,9 @@ floated_over (const PlanState *state)
 }
 
 /* Dedicated VMs that want whole cores, or those that do not: all of a place that is right, or those
- * of its pCPUs that are. */
+ * of its pCPUs that are. @floated: found when it is needed, since it takes a while */
 static void
-keep_places (PlanState *state, gboolean whole, const CorralCpuset *floated)
+keep_places (PlanState *state, gboolean whole, CorralCpuset **floated)
 {
     const CorralPlanInput *input = state->input;
 
@@ -347,20 +347,23 @@ keep_places (PlanState *state, gboolean whole, const CorralCpuset *floated)
         }
     for (guint v = 0; v < input->n_vms; v++)
         if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_DEDICATED &&
-            plan_wants_whole_cores (state, v) == whole && !state->vms[v].placed)
-            plan_hold_places (state, v, floated);
+            plan_wants_whole_cores (state, v) == whole && !state->vms[v].placed) {
+            if (*floated == NULL)
+                *floated = floated_over (state);
+            plan_hold_places (state, v, *floated);
+        }
 }
 
 static void
 keep_what_runs (PlanState *state)
 {
     const CorralPlanInput *input = state->input;
-    g_autoptr (CorralCpuset) floated = floated_over (state);
+    g_autoptr (CorralCpuset) floated = NULL;
     guint deepest = 0;
 
     /* Who wants whole cores, and has not got them, gets none that another has a part of. */
-    keep_places (state, FALSE, floated);
-    keep_places (state, TRUE, floated);
+    keep_places (state, FALSE, &floated);
+    keep_places (state, TRUE, &floated);
     for (guint v = 0; v < input->n_vms; v++)
         if (input->vms[v].running && mode_of_vm (state, v) == CORRAL_MODE_SHARED)
             accept (state, v);
