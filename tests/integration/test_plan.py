@@ -59,6 +59,11 @@ def wait_placed(guest, cpu, house):
           f'{[(t.name, t.affinity()) for t in guest.threads()]}')
 
 
+def role(guest, name):
+    """Its threads that are this, by number."""
+    return sorted((t for t in guest.threads() if t.role == name), key=lambda t: t.index or 0)
+
+
 @suite.test
 def a_definition_is_kept_as_it_was_said(world):
     extra = "<corral:reserve xmlns:corral='urn:corral:1' vcpus='1'/>" \
@@ -274,16 +279,22 @@ def a_vcpu_too_many_stays_off_another_vms_pcpu(world):
 @suite.test
 def a_vm_that_leaves_has_its_own_pins_again(world):
     box = world.box('leave', "mode='dedicated'").start()
-    guest = Guest(world.libvirtd, 'p', load=0.05).define().start()
-    vcpu = guest.vcpu_threads()[0]
-    helper = next(t for t in guest.threads() if t.role == 'emulator')
+    guest = Guest(world.libvirtd, 'p', load=0.05, iothreads=2).define().start()
+    vcpu, helper = guest.vcpu_threads()[0], role(guest, 'emulator')[0]
+    pinned, free = role(guest, 'iothread')
+    everywhere = free.affinity()
+    assert everywhere > {world.house}, everywhere
     guest.virsh('vcpupin', guest.name, 0, world.house, '--live')
     guest.virsh('emulatorpin', guest.name, world.cpu, '--live')
+    guest.virsh('iothreadpin', guest.name, 1, world.house, '--live')
     box.attach_new(guest)
     wait_placed(guest, world.cpu, world.house)
     box.detach(guest)
-    until(lambda: vcpu.affinity() == {world.house} and helper.affinity() == {world.cpu},
-          f'the pins of {guest.name}')
+
+    def pins():
+        return [t.affinity() for t in (vcpu, helper, pinned, free)]
+    until(lambda: pins() == [{world.house}, {world.cpu}, {world.house}, everywhere],
+          f'the pins of {guest.name}: {pins()}')
     guest.virsh('vcpupin', guest.name, 0, f'{world.house},{world.cpu}', '--live')
     assert vcpu.affinity() == {world.house, world.cpu}, vcpu.affinity()
     world.clear()

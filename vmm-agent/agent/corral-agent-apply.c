@@ -425,6 +425,42 @@ release_thread (CorralAgent *agent, const CorralAgentVm *vm, const CorralAgentTh
            corral_container_pin_thread (agent->core, vm->pid, thread->tid, pin, error);
 }
 
+/* (nullable): what libvirt would pin the I/O thread to */
+static const CorralCpuset *
+iothread_pin (const CorralVm *known, const CorralThread *thread)
+{
+    const CorralCpuset *own = NULL;
+
+    if (known->iothread_pins != NULL && thread->index >= 0 &&
+        (guint) thread->index < known->iothread_pins->len)
+        own = g_ptr_array_index (known->iothread_pins, (guint) thread->index);
+    return own != NULL ? own : known->any_pin;
+}
+
+/* The emulator's pin was for all of them: its I/O threads have their own again, or none. */
+static gboolean
+release_iothreads (CorralAgent *agent, const CorralVm *known, GError **error)
+{
+    for (guint i = 0; i < known->threads->len; i++) {
+        const CorralThread *thread = &g_array_index (known->threads, CorralThread, i);
+        g_autoptr (CorralCpuset) pin = NULL;
+        GError *problem = NULL;
+
+        if (thread->role != CORRAL_THREAD_IOTHREAD)
+            continue;
+        if (!corral_container_unpin_thread (agent->core, known->pid, thread->tid, &problem) &&
+            !forgive (problem, error))
+            return FALSE;
+        pin = pin_within (agent, thread->tid, iothread_pin (known, thread));
+        problem = NULL;
+        if (pin != NULL &&
+            !corral_container_pin_thread (agent->core, known->pid, thread->tid, pin, &problem) &&
+            !forgive (problem, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean
 release_helpers (CorralAgent *agent, const CorralAgentVm *vm, GError **error)
 {
@@ -438,9 +474,32 @@ release_helpers (CorralAgent *agent, const CorralAgentVm *vm, GError **error)
         (vm->helpers_quota_usec >= 0 &&
          !corral_container_cap_helpers (agent->core, &described, -1, error)))
         return FALSE;
-    if (known != NULL)
-        pin = pin_within (agent, vm->pid, known->emulator_pin);
-    return pin == NULL || corral_container_pin_helpers (agent->core, &described, pin, error);
+    /* It was described, so it is known. */
+    pin = pin_within (agent, vm->pid, known->emulator_pin);
+    return (pin == NULL || corral_container_pin_helpers (agent->core, &described, pin, error)) &&
+           release_iothreads (agent, known, error);
+}
+
+static void
+note_pinned (CorralAgent *agent, pid_t tid, CorralCpuset **applied)
+{
+    /* One that has ended has no pin. */
+    if (*applied == NULL && !corral_container_get_affinity (agent->core, tid, applied, NULL))
+        *applied = NULL;
+}
+
+void
+corral_agent_note_left (CorralAgent *agent, CorralAgentVm *vm, const CorralAgentEntry *before)
+{
+    if (before == NULL || before->stored == NULL || !before->stored->planned)
+        return;
+    note_pinned (agent, vm->pid, &vm->helpers);
+    for (guint i = 0; i < vm->threads->len; i++) {
+        CorralAgentThread *thread = g_ptr_array_index (vm->threads, i);
+
+        if (thread->inner == before)
+            note_pinned (agent, thread->tid, &thread->applied);
+    }
 }
 
 /* Threads that were pinned, and are in no planned container any more */

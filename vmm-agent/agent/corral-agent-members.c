@@ -220,6 +220,8 @@ update_place_silently (CorralAgent *agent, CorralAgentVm *vm, gboolean silent)
     if (!read_place (agent, vm, &everywhere))
         return;
     vm->inner = corral_agent_inner (agent, vm->path);
+    if (vm->inner != before)
+        corral_agent_note_left (agent, vm, before);
     for (guint i = 0; i < vm->threads->len; i++)
         place_thread (agent, vm, g_ptr_array_index (vm->threads, i), FALSE);
     watch_home (agent, vm, known);

@@ -259,6 +259,13 @@ gboolean corral_agent_rejoin_vcpu (CorralAgent *agent, CorralAgentVm *vm, const 
                                    CorralAgentThread *thread, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* --- corral-agent-apply.c --- */
+
+/* @vm is not in @before, which may be %NULL, any more. If that is planned, the pins that it had
+ * there are for the next plan to take away, also if no plan of ours made them: corrald has just
+ * started. */
+void corral_agent_note_left (CorralAgent *agent, CorralAgentVm *vm, const CorralAgentEntry *before);
+
 /* --- corral-agent-usage.c --- */
 
 /* @entry has become active. @known: it is on record, from before a restart of ours */

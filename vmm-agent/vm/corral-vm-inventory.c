@@ -58,6 +58,8 @@ entry_free (gpointer data)
     g_clear_pointer (&entry->vm.threads, g_array_unref);
     g_clear_pointer (&entry->vm.pins, g_ptr_array_unref);
     g_clear_pointer (&entry->vm.emulator_pin, hwloc_bitmap_free);
+    g_clear_pointer (&entry->vm.iothread_pins, g_ptr_array_unref);
+    g_clear_pointer (&entry->vm.any_pin, hwloc_bitmap_free);
     g_clear_pointer (&entry->claims, g_array_unref);
     g_clear_pointer (&entry->thread_watches, g_hash_table_unref);
     g_free (entry);
@@ -326,6 +328,11 @@ take_pins (Entry *entry, const CorralVmFacts *facts)
     entry->vm.pins = facts->pins != NULL ? g_ptr_array_ref (facts->pins) : NULL;
     entry->vm.emulator_pin =
         facts->emulator_pin != NULL ? hwloc_bitmap_dup (facts->emulator_pin) : NULL;
+    g_clear_pointer (&entry->vm.iothread_pins, g_ptr_array_unref);
+    g_clear_pointer (&entry->vm.any_pin, hwloc_bitmap_free);
+    entry->vm.iothread_pins =
+        facts->iothread_pins != NULL ? g_ptr_array_ref (facts->iothread_pins) : NULL;
+    entry->vm.any_pin = facts->any_pin != NULL ? hwloc_bitmap_dup (facts->any_pin) : NULL;
 }
 
 static void

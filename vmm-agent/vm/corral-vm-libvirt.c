@@ -74,6 +74,8 @@ put_status (CorralVmLibvirt *libvirt, const CorralVmStatus *status)
         .wish = status->wish,
         .pins = status->pins,
         .emulator_pin = status->emulator_pin,
+        .iothread_pins = status->iothread_pins,
+        .any_pin = status->any_pin,
     };
 
     group = corral_vm_status_group (status->partition != NULL ? status->partition : "/machine",

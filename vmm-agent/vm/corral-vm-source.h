@@ -24,6 +24,8 @@ typedef struct {
     CorralPlacement wish;
     GPtrArray *pins;
     const CorralCpuset *emulator_pin;
+    GPtrArray *iothread_pins;
+    const CorralCpuset *any_pin;
 } CorralVmFacts;
 
 /* A VM was read: adds it, changes it, or replaces one of that name whose process was another.

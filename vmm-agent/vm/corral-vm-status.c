@@ -15,6 +15,8 @@
 
 #define STATUS_MAX (16 * 1024 * 1024)
 #define VCPUS_MAX 8192
+/* Numbers that an administrator chooses; larger ones have no pin for us. */
+#define IOTHREADS_MAX 8192
 #define PARTITION_MAX 4096
 /* libvirt stops adding to a machine's name when it has this many characters. */
 #define MACHINE_NAME_MAX 64
@@ -39,6 +41,8 @@ corral_vm_status_free (CorralVmStatus *status)
     g_clear_pointer (&status->vcpus, g_array_unref);
     g_clear_pointer (&status->pins, g_ptr_array_unref);
     g_clear_pointer (&status->emulator_pin, hwloc_bitmap_free);
+    g_clear_pointer (&status->iothread_pins, g_ptr_array_unref);
+    g_clear_pointer (&status->any_pin, hwloc_bitmap_free);
     g_free (status);
 }
 
@@ -132,15 +136,35 @@ cpuset_attribute (xmlNode *node)
     return cpus;
 }
 
+/* @cpus: (transfer full) */
 static void
-set_pin (CorralVmStatus *status, guint vcpu, CorralCpuset *cpus)
+set_pin (GPtrArray **pins, guint index, CorralCpuset *cpus)
 {
-    if (status->pins == NULL)
-        status->pins = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
-    if (status->pins->len <= vcpu)
-        g_ptr_array_set_size (status->pins, (int) vcpu + 1);
-    hwloc_bitmap_free (g_ptr_array_index (status->pins, vcpu));
-    g_ptr_array_index (status->pins, vcpu) = cpus;
+    if (*pins == NULL)
+        *pins = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
+    if ((*pins)->len <= index)
+        g_ptr_array_set_size (*pins, (int) index + 1);
+    hwloc_bitmap_free (g_ptr_array_index (*pins, index));
+    g_ptr_array_index (*pins, index) = cpus;
+}
+
+/* Each <@element @attribute='N' cpuset=''/> in @cputune, with N up to @max */
+static void
+read_pins_of (xmlNode *cputune, const char *element, const char *attribute, gint64 max,
+              GPtrArray **pins)
+{
+    for (xmlNode *node = cputune != NULL ? cputune->children : NULL; node != NULL;
+         node = node->next) {
+        CorralCpuset *cpus;
+        gint64 index;
+
+        if (node->type != XML_ELEMENT_NODE || !g_str_equal ((const char *) node->name, element) ||
+            !int_attribute (node, attribute, 0, max, &index))
+            continue;
+        cpus = cpuset_attribute (node);
+        if (cpus != NULL)
+            set_pin (pins, (guint) index, cpus);
+    }
 }
 
 /* <vcpu cpuset=''> is for all that have no pin of their own. */
@@ -155,22 +179,13 @@ read_pins (xmlNode *domain, CorralVmStatus *status)
     if (all != NULL && count != NULL &&
         g_ascii_string_to_unsigned (g_strstrip (count), 10, 1, VCPUS_MAX, &n, NULL))
         for (guint i = 0; i < n; i++)
-            set_pin (status, i, hwloc_bitmap_dup (all));
-    for (xmlNode *node = cputune != NULL ? cputune->children : NULL; node != NULL;
-         node = node->next) {
-        CorralCpuset *cpus;
-        gint64 vcpu;
-
-        if (node->type != XML_ELEMENT_NODE || !g_str_equal ((const char *) node->name, "vcpupin") ||
-            !int_attribute (node, "vcpu", 0, VCPUS_MAX - 1, &vcpu))
-            continue;
-        cpus = cpuset_attribute (node);
-        if (cpus != NULL)
-            set_pin (status, (guint) vcpu, cpus);
-    }
+            set_pin (&status->pins, i, hwloc_bitmap_dup (all));
+    read_pins_of (cputune, "vcpupin", "vcpu", VCPUS_MAX - 1, &status->pins);
+    read_pins_of (cputune, "iothreadpin", "iothread", IOTHREADS_MAX, &status->iothread_pins);
     status->emulator_pin = cpuset_attribute (child (cputune, "emulatorpin"));
-    if (status->emulator_pin == NULL)
-        status->emulator_pin = g_steal_pointer (&all);
+    if (status->emulator_pin == NULL && all != NULL)
+        status->emulator_pin = hwloc_bitmap_dup (all);
+    status->any_pin = g_steal_pointer (&all);
 }
 
 static void

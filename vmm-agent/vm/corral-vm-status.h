@@ -19,6 +19,8 @@ typedef struct {
     CorralPlacement wish;
     GPtrArray *pins; /* (nullable): as in CorralVm */
     CorralCpuset *emulator_pin;
+    GPtrArray *iothread_pins; /* (nullable): likewise, by I/O thread number ... */
+    CorralCpuset *any_pin;    /* ... and, (nullable), for those that have none there */
     GArray *vcpus; /* of CorralThread, as libvirt believes; a thread may be gone, tids are > 0 */
 } CorralVmStatus;
 

@@ -41,6 +41,8 @@ typedef struct {
     /* (nullable): where its source has pinned it, by vCPU number: CorralCpuset or NULL */
     GPtrArray *pins;
     CorralCpuset *emulator_pin; /* (nullable) */
+    GPtrArray *iothread_pins;   /* (nullable): likewise, by I/O thread number ... */
+    CorralCpuset *any_pin;      /* ... and, (nullable), for those that have none there */
 } CorralVm;
 
 #define CORRAL_TYPE_VM_INVENTORY (corral_vm_inventory_get_type ())

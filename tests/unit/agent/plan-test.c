@@ -485,6 +485,41 @@ test_leave (PlanFixture *f, gconstpointer data)
     }
 }
 
+/* It leaves before a corrald that has just started can plan, since another VM is not known yet: the
+ * pins of the plan before that go as well. */
+static void
+test_leave_after_restart (PlanFixture *f, gconstpointer data)
+{
+    const char *xml = "<domain type='corral'><name>out</name><resource><partition>/out</partition>"
+                      "</resource></domain>";
+    CorralMemberDef member = { CORRAL_MEMBER_VM, (char *) "db1", -1 };
+    g_autoptr (CorralDefinition) definition = NULL;
+    const CorralContainer *container;
+    g_autoptr (GError) error = NULL;
+    pid_t first, second;
+    int place;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    plan_fixture_start (f, "db");
+    g_assert_true (corral_definition_parse (xml, strlen (xml), &definition, &error));
+    g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
+    g_assert_no_error (error);
+    plan_fixture_start (f, "out");
+    first = plan_fixture_vm (f, "db1", 2);
+    second = plan_fixture_vm (f, "db2", 2);
+    place = pcpu_of (f, first + 1);
+    plan_fixture_restart (f, FALSE);
+    plan_fixture_plug (f, "db1", first, 2);
+    g_assert_true (corral_agent_attach (f->agent, "out", &member, CORRAL_AFFECT_LIVE, &error));
+    g_assert_no_error (error);
+    g_assert_cmpint (pcpu_of (f, first + 1), ==, place);
+    plan_fixture_plug (f, "db2", second, 2);
+    plan_fixture_assert_affinity (f, first + 1, "0-15");
+    plan_fixture_assert_affinity (f, first + 2, "0-15");
+    plan_fixture_assert_affinity (f, first, "0-15");
+    pcpu_of (f, second + 1);
+}
+
 static void
 test_documents (PlanFixture *f, gconstpointer data)
 {
@@ -721,6 +756,7 @@ main (int argc, char **argv)
     plan_fixture_add ("/plan/offline", test_offline);
     plan_fixture_add ("/plan/claim-refused", test_claim_refused);
     plan_fixture_add ("/plan/leave", test_leave);
+    plan_fixture_add ("/plan/leave-after-restart", test_leave_after_restart);
     plan_fixture_add ("/plan/documents", test_documents);
     plan_fixture_add ("/plan/capacity", test_capacity);
     plan_fixture_add ("/plan/exclusive", test_exclusive);

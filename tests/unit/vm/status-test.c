@@ -119,7 +119,32 @@ test_pins (void)
         other = status->emulator_pin != NULL ? corral_cpuset_format (status->emulator_pin)
                                              : g_strdup ("-");
         g_assert_cmpstr (other, ==, cases[i].emulator);
+        g_assert_cmpint (status->any_pin != NULL, ==, strstr (cases[i].vcpu, "cpuset") != NULL);
     }
+}
+
+static void
+test_iothread_pins (void)
+{
+    const char *xml = "<domstatus state='running' pid='77'><domain type='qemu'><name>web</name>"
+                      "<vcpu cpuset='4'>1</vcpu><iothreads>3</iothreads><cputune>"
+                      "<iothreadpin iothread='1' cpuset='0-1'/>"
+                      "<iothreadpin iothread='3' cpuset='2'/><iothreadpin cpuset='3'/>"
+                      "<iothreadpin iothread='-1' cpuset='3'/>"
+                      "<iothreadpin iothread='4000000000' cpuset='3'/></cputune></domain>"
+                      "</domstatus>";
+    g_autoptr (CorralVmStatus) status = NULL;
+    g_autofree char *first = NULL, *third = NULL, *any = NULL;
+
+    g_assert_true (corral_vm_status_parse (xml, strlen (xml), &status, NULL));
+    g_assert_cmpuint (status->iothread_pins->len, ==, 4);
+    first = corral_cpuset_format (g_ptr_array_index (status->iothread_pins, 1));
+    third = corral_cpuset_format (g_ptr_array_index (status->iothread_pins, 3));
+    any = corral_cpuset_format (status->any_pin);
+    g_assert_cmpstr (first, ==, "0-1");
+    g_assert_null (g_ptr_array_index (status->iothread_pins, 2));
+    g_assert_cmpstr (third, ==, "2");
+    g_assert_cmpstr (any, ==, "4");
 }
 
 static void
@@ -255,6 +280,7 @@ main (int argc, char **argv)
     g_test_add_func ("/vm/status/parse", test_parse);
     g_test_add_func ("/vm/status/wishes", test_wishes);
     g_test_add_func ("/vm/status/pins", test_pins);
+    g_test_add_func ("/vm/status/iothread-pins", test_iothread_pins);
     g_test_add_func ("/vm/status/states", test_states);
     g_test_add_func ("/vm/status/refused", test_refused);
     g_test_add_func ("/vm/status/group", test_group);
