@@ -6,8 +6,9 @@
  * those first that take fewest pCPUs for each vCPU. Then each one that was left out is put in front
  * of the others, alone and with one that has a place put last, as long as that leaves fewer vCPUs
  * out. When no such step is left, a few of the best order change places at random, and it goes on
- * from there if that is better. How many orders are tried depends on the size of the machine only,
- * so that the same input gives the same plan, and a large one is made in time.
+ * from there if that is better. One that has no place even before all others is in no order's way,
+ * and if only such are left out, no other is tried. How many orders are tried depends on the size
+ * of the machine only, so that the same input gives the same plan, and a large one is made in time.
  */
 #include "policy/plan-private.h"
 
@@ -144,13 +145,12 @@ rearrange (const guint *order, guint n, guint first, int last, guint *ret)
 
 /* Whether one would have a place where the other has. */
 static gboolean
-are_alike (const Search *search, guint a, guint b)
+are_alike (const PlanState *state, guint a, guint b)
 {
-    const PlanState *state = search->best;
     CorralPlacement x, y;
 
     if (state->vms[a].container != state->vms[b].container || state->vms[a].container < 0 ||
-        search->input->vms[a].n_vcpus != search->input->vms[b].n_vcpus)
+        state->input->vms[a].n_vcpus != state->input->vms[b].n_vcpus)
         return FALSE;
     x = plan_wish_of_vm (state, a);
     y = plan_wish_of_vm (state, b);
@@ -164,7 +164,7 @@ was_tried (const Search *search, guint place)
     for (guint i = 0; i < place; i++)
         if (search->best->vms[search->order[i]].refused &&
             !search->input->vms[search->order[i]].running &&
-            are_alike (search, search->order[i], search->order[place]))
+            are_alike (search->best, search->order[i], search->order[place]))
             return TRUE;
     return FALSE;
 }
@@ -184,7 +184,7 @@ step (Search *search, guint *order)
 
             if (!search->best->vms[vm].refused || search->input->vms[vm].running ||
                 was_tried (search, first) ||
-                (last >= 0 && are_alike (search, vm, search->order[last])))
+                (last >= 0 && are_alike (search->best, vm, search->order[last])))
                 continue;
             if (search->tries == 0)
                 return FALSE;
@@ -228,12 +228,46 @@ shake (Search *search, guint *order)
     return FALSE;
 }
 
+/* Whether the VM, which was left out, has no place even before all others. */
+static gboolean
+is_hopeless (const Search *search, guint vm)
+{
+    g_autoptr (PlanState) state = plan_state_extend (search->start, search->input);
+
+    plan_place_one (state, vm);
+    return state->vms[vm].refused;
+}
+
+/* vCPUs that are left out in any order. */
+static guint64
+count_hopeless (const Search *search)
+{
+    guint64 vcpus = 0;
+    gboolean hopeless = FALSE;
+    int last = -1;
+
+    for (guint v = 0; v < search->input->n_vms; v++) {
+        if (!search->best->vms[v].refused)
+            continue;
+        if (search->input->vms[v].running)
+            hopeless = TRUE;
+        else if (last < 0 || !are_alike (search->best, (guint) last, v))
+            hopeless = is_hopeless (search, v);
+        last = search->input->vms[v].running ? -1 : (int) v;
+        vcpus += hopeless ? search->input->vms[v].n_vcpus : 0;
+    }
+    return vcpus;
+}
+
 static void
 improve (Search *search)
 {
     const guint n = search->input->n_vms;
+    const guint64 hopeless = count_hopeless (search);
     g_autofree guint *order = g_new (guint, n);
 
+    if (search->judgement.vcpus <= hopeless)
+        return;
     memcpy (order, search->order, n * sizeof *order);
     g_qsort_with_data (order, (int) n, sizeof *order, compare_sizes, (gpointer) search->input);
     try_order (search, order);
@@ -241,18 +275,24 @@ improve (Search *search)
         g_qsort_with_data (order, (int) n, sizeof *order, compare_footprints, search);
         try_order (search, order);
     }
-    while (search->judgement.vcpus > 0 && (step (search, order) || shake (search, order)))
+    while (search->judgement.vcpus > hopeless && (step (search, order) || shake (search, order)))
         ;
 }
 
-static guint
-n_to_start (const CorralPlanInput *input)
+/* Whether any two of those that are to start differ: as many of one kind fit in any order. */
+static gboolean
+order_matters (const PlanState *start)
 {
-    guint n = 0;
+    int first = -1;
 
-    for (guint v = 0; v < input->n_vms; v++)
-        n += !input->vms[v].running;
-    return n;
+    for (guint v = 0; v < start->input->n_vms; v++) {
+        if (start->input->vms[v].running)
+            continue;
+        if (first >= 0 && !are_alike (start, (guint) first, v))
+            return TRUE;
+        first = (int) v;
+    }
+    return FALSE;
 }
 
 PlanState *
@@ -262,7 +302,7 @@ plan_best_of (PlanState *start)
     const guint64 work = (guint64) MAX (input->n_vms, 1) * MAX (input->topology->n_cpus, 1);
     Search search = { .input = input, .start = start, .random = 1 };
 
-    search.tries = n_to_start (input) > 1 ? (guint) MIN (WORK_MAX / work, TRIES_MAX) : 0;
+    search.tries = order_matters (start) ? (guint) MIN (WORK_MAX / work, TRIES_MAX) : 0;
     search.best = search.tries > 0 ? plan_state_extend (start, input) : start;
     search.order = g_new (guint, MAX (input->n_vms, 1));
     for (guint v = 0; v < input->n_vms; v++)

@@ -289,8 +289,8 @@ has_housekeeping (const PlanState *state, int container)
     return FALSE;
 }
 
-static void
-place_one (PlanState *state, guint vm)
+void
+plan_place_one (PlanState *state, guint vm)
 {
     const CorralPlacementMode mode = mode_of_vm (state, vm);
 
@@ -407,7 +407,7 @@ plan_place_running (PlanState *state)
     keep_what_runs (state);
     for (guint v = 0; v < input->n_vms; v++)
         if (input->vms[v].running)
-            place_one (state, v);
+            plan_place_one (state, v);
     for (guint c = 0; c < input->n_containers; c++)
         if (plan_wish_of (state, (int) c)->mode == CORRAL_MODE_SHARED)
             plan_fill_pool (state, c);
@@ -431,5 +431,5 @@ void
 plan_place_starting (PlanState *state, const guint *order)
 {
     for (guint i = 0; i < state->input->n_vms; i++)
-        place_one (state, order[i]);
+        plan_place_one (state, order[i]);
 }

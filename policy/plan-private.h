@@ -201,6 +201,8 @@ gboolean plan_is_opened (const PlanState *state, int container);
 void plan_place_running (PlanState *state);
 void plan_place_reserved (PlanState *state);
 void plan_place_starting (PlanState *state, const guint *order);
+/* One of the latter. */
+void plan_place_one (PlanState *state, guint vm);
 /* The shared container's set, of the first step. */
 void plan_fill_pool (PlanState *state, guint container);
 
