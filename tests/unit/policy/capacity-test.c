@@ -223,6 +223,27 @@ test_reserve (void)
     assert_row (capacity, "host", "8 4 1 0 0 3 1 1 1000 | 4 4 3 | 0");
 }
 
+/* A VM that runs and does not fit has what it has kept, and no vCPU that counts. */
+static void
+test_refused (void)
+{
+    g_auto (World) world = { NULL };
+    g_autoptr (CorralCapacity) capacity = NULL;
+
+    world_init (&world, "core:6 pu:1", "0");
+    add_container (&world, "/machine/prod", CORRAL_MODE_DEDICATED)->allowed =
+        set_of (&world, "1-3");
+    add_vm (&world, "/machine/prod", 4, (const char *[]){ "1", "2", "3", "0-5" });
+    capacity = compute (&world, NULL);
+    g_assert_cmpuint (capacity->rows[0].dedicated, ==, 3);
+    g_assert_cmpuint (capacity->rows[0].free, ==, 2);
+    g_assert_cmpuint (capacity->rows[0].vcpus, ==, 0);
+    g_assert_cmpuint (capacity->rows[0].dedicated_vcpus, ==, 0);
+    g_assert_cmpint (capacity->pcpus[3].use, ==, CORRAL_USE_DEDICATED);
+    g_assert_cmpuint (capacity->pcpus[3].vcpu, ==, 2);
+    g_assert_cmpint (capacity->pcpus[0].use, ==, CORRAL_USE_HOUSEKEEPING);
+}
+
 /* Offline pCPUs count nowhere; a container that is not planned has what its definition says. */
 static void
 test_unplanned (void)
@@ -402,6 +423,7 @@ main (int argc, char **argv)
     g_test_add_func ("/capacity/mixed", test_mixed);
     g_test_add_func ("/capacity/stranded", test_stranded);
     g_test_add_func ("/capacity/reserve", test_reserve);
+    g_test_add_func ("/capacity/refused", test_refused);
     g_test_add_func ("/capacity/unplanned", test_unplanned);
     g_test_add_func ("/capacity/properties", test_properties);
     return g_test_run ();
