@@ -207,15 +207,16 @@ add_vcpus (CorralDriver *driver, const char *name, CorralRpcParams *params)
     for (guint i = 0; i < vcpus->len && i < CORRAL_DRIVER_VCPUS_MAX; i++) {
         const CorralAgentVcpu *vcpu = &g_array_index (vcpus, CorralAgentVcpu, i);
         char key[32];
+        char *what = key + g_snprintf (key, sizeof key, "vcpu.%u.", i);
 
-        g_snprintf (key, sizeof key, "vcpu.%u.state", i);
+        strcpy (what, "state");
         corral_rpc_params_add_int (params, key,
                                    vcpu->running ? VIR_VCPU_RUNNING : VIR_VCPU_BLOCKED);
-        g_snprintf (key, sizeof key, "vcpu.%u.time", i);
+        strcpy (what, "time");
         corral_rpc_params_add_ullong (params, key, vcpu->time_ns);
-        g_snprintf (key, sizeof key, "vcpu.%u.wait", i);
+        strcpy (what, "wait");
         corral_rpc_params_add_ullong (params, key, vcpu->wait_ns);
-        g_snprintf (key, sizeof key, "vcpu.%u.delay", i);
+        strcpy (what, "delay");
         corral_rpc_params_add_ullong (params, key, vcpu->delay_ns);
     }
     add_vcpu_owners (vcpus, params);

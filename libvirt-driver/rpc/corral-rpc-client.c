@@ -16,8 +16,12 @@
  * slow. */
 #define SLOW_CALL_US 200
 
-/* For so long quick calls may go first. */
-#define SLOW_WAIT_MAX_US 100000
+/* A quick call's client has this long for its next one before a slow call is begun: it may have to
+ * wait for a CPU. */
+#define QUICK_PAUSE_US 2000
+
+/* How often a slow call is made though quick ones come without a pause. */
+#define SLOW_INTERVAL_US 10000
 
 typedef struct {
     GSource source;
@@ -246,6 +250,8 @@ read_some (CorralRpcClient *client)
             heard (client);
             corral_rpc_dispatch (client, bytes, size);
             client->slow = cpu_time_us () - began_us > SLOW_CALL_US;
+            *(client->slow ? &client->server->slow_us : &client->server->quick_us) =
+                g_get_monotonic_time ();
             return;
         }
     } while (received > 0 && total < READ_PER_TURN);
@@ -258,9 +264,11 @@ set_ready_times (CorralRpcServer *server)
 {
     const CorralRpcClient *first = g_queue_peek_head (&server->waiting);
 
-    g_source_set_ready_time (server->idle, first != NULL ? 0 : -1);
+    g_source_set_ready_time (server->idle, first != NULL ? server->quick_us + QUICK_PAUSE_US : -1);
     g_source_set_ready_time (server->overdue,
-                             first != NULL ? first->wait_us + SLOW_WAIT_MAX_US : -1);
+                             first != NULL
+                                 ? MAX (first->wait_us, server->slow_us) + SLOW_INTERVAL_US
+                                 : -1);
 }
 
 static void
@@ -293,12 +301,14 @@ corral_rpc_client_read_waiting (CorralRpcServer *server)
         return;
     stop_waiting (client);
     read_some (client);
+    set_ready_times (server);
 }
 
 static gboolean
 client_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
     CorralRpcClient *client = ((ClientSource *) source)->client;
+    CorralRpcServer *server = client->server;
     GIOCondition condition = g_source_query_unix_fd (source, client->source_fd);
     gboolean hung_up = (condition & (G_IO_HUP | G_IO_ERR)) != 0;
 
@@ -312,6 +322,7 @@ client_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
         /* What it said before it hung up counts, and does not wait: poll would not sleep. */
         stop_waiting (client);
         read_some (client);
+        set_ready_times (server);
     } else if (hung_up) {
         /* While an answer waits unread: nobody is there for it. */
         corral_rpc_client_doom (client);

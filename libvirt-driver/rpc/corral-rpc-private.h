@@ -22,11 +22,13 @@ struct _CorralRpcServer {
     guint readonly_clients; /* of those, by their socket */
     guint64 last_id;
 
-    /* Slow calls are made when there is no quick one, so that those wait for one of them at most;
-     * or when they have waited for too long. */
+    /* Slow calls are made when there is no quick one, and none has just been answered, whose client
+     * may have another: so quick ones wait for one slow one at most. As long as they come without a
+     * pause, a slow one is made now and then. */
     GQueue waiting; /* CorralRpcClient with a frame to read, linked by .wait_link, longest first */
     GSource *idle;  /* of a lower priority than the clients' */
-    GSource *overdue; /* of the same */
+    GSource *overdue;         /* of the same */
+    gint64 quick_us, slow_us; /* monotonic time: when the last call of either kind had its answer */
 };
 
 struct _CorralRpcClient {
