@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 
 from harness import Guest, Session, Skip, Suite, proc, until
-from harness.planned import PlannedWorld, wait_alone
+from harness.planned import PlannedWorld, wait_alone, wait_apart
 
 ONLINE = '/sys/devices/system/cpu/cpu{}/online'
 
@@ -123,6 +123,48 @@ def a_cpu_that_goes_is_told_and_its_vcpu_moves(world):
     late.find()
     assert wait_alone(late) == {gone}
     assert wait_alone(guest) == now
+    world.clear()
+
+
+@suite.test
+def a_vcpu_too_many_stays_in_its_partition(world):
+    """Housekeeping pCPUs are not in it: the vCPU shares those of its own VM, and no other's."""
+    box = world.start_box('grow', "mode='dedicated' exclusive='root'")
+    other = world.start_guest('b', box)
+    guest = world.start_guest('g', box, vcpus=2, max_vcpus=3)
+    theirs, mine = wait_alone(other), wait_alone(guest)
+    places = [t.affinity() for t in guest.vcpu_threads()]
+    guest.plug(3)
+
+    def now():
+        return [t.affinity() for t in guest.vcpu_threads()]
+    until(lambda: now() == places + [mine], f'the vCPU to be put: {now()}', 60)
+    assert wait_alone(other) == theirs
+    assert world.file(box, 'cpuset.cpus.partition') == 'root'
+    until(lambda: world.drift(box, 'refused', 'open'), 'the VM to be told', 60)
+    other.destroy()
+    until(lambda: wait_alone(guest) == mine | theirs, 'the vCPU to have a pCPU', 60)
+    world.clear()
+
+
+@suite.test
+def a_cpu_that_goes_from_a_full_host(world):
+    """Its vCPU goes to housekeeping, and to nobody's pCPU; it is back when its pCPU is."""
+    box = world.start_box('full', "mode='dedicated'")
+    other = world.start_guest('f', box)
+    guest = world.start_guest('l', box, vcpus=2)
+    theirs, mine = wait_alone(other), wait_alone(guest)
+    if len(theirs | mine) < len(world.all) - 1:
+        raise Skip('the host is not full')
+    places = [t.affinity() for t in guest.vcpu_threads()]
+    world.set_online(next(iter(places[1])), False)
+    until(lambda: [t.affinity() for t in guest.vcpu_threads()] == [places[0], {world.house}],
+          'the vCPU to be with the emulator', 60)
+    wait_apart(guest, theirs)
+    assert wait_alone(other) == theirs
+    until(lambda: world.drift(box, 'refused', 'open'), 'the VM to be told', 60)
+    world.set_online(next(iter(places[1])), True)
+    until(lambda: [t.affinity() for t in guest.vcpu_threads()] == places, 'it to be back', 60)
     world.clear()
 
 
