@@ -228,6 +228,19 @@ cpu_time_us (void)
     return time.tv_sec * G_USEC_PER_SEC + time.tv_nsec / 1000;
 }
 
+/* When slow calls may be made, by who waits for one and by the calls that were made. */
+static void
+set_ready_times (CorralRpcServer *server)
+{
+    const CorralRpcClient *first = g_queue_peek_head (&server->waiting);
+
+    g_source_set_ready_time (server->idle, first != NULL ? server->quick_us + QUICK_PAUSE_US : -1);
+    g_source_set_ready_time (server->overdue,
+                             first != NULL
+                                 ? MAX (first->wait_us, server->slow_us) + SLOW_INTERVAL_US
+                                 : -1);
+}
+
 static void
 read_some (CorralRpcClient *client)
 {
@@ -252,24 +265,13 @@ read_some (CorralRpcClient *client)
             client->slow = cpu_time_us () - began_us > SLOW_CALL_US;
             *(client->slow ? &client->server->slow_us : &client->server->quick_us) =
                 g_get_monotonic_time ();
+            set_ready_times (client->server);
             return;
         }
     } while (received > 0 && total < READ_PER_TURN);
 }
 
 /*----- Slow calls -----------------------------------------------------------------------------*/
-
-static void
-set_ready_times (CorralRpcServer *server)
-{
-    const CorralRpcClient *first = g_queue_peek_head (&server->waiting);
-
-    g_source_set_ready_time (server->idle, first != NULL ? server->quick_us + QUICK_PAUSE_US : -1);
-    g_source_set_ready_time (server->overdue,
-                             first != NULL
-                                 ? MAX (first->wait_us, server->slow_us) + SLOW_INTERVAL_US
-                                 : -1);
-}
 
 static void
 start_waiting (CorralRpcClient *client)
@@ -301,14 +303,12 @@ corral_rpc_client_read_waiting (CorralRpcServer *server)
         return;
     stop_waiting (client);
     read_some (client);
-    set_ready_times (server);
 }
 
 static gboolean
 client_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_data)
 {
     CorralRpcClient *client = ((ClientSource *) source)->client;
-    CorralRpcServer *server = client->server;
     GIOCondition condition = g_source_query_unix_fd (source, client->source_fd);
     gboolean hung_up = (condition & (G_IO_HUP | G_IO_ERR)) != 0;
 
@@ -322,7 +322,6 @@ client_source_dispatch (GSource *source, GSourceFunc callback, gpointer user_dat
         /* What it said before it hung up counts, and does not wait: poll would not sleep. */
         stop_waiting (client);
         read_some (client);
-        set_ready_times (server);
     } else if (hung_up) {
         /* While an answer waits unread: nobody is there for it. */
         corral_rpc_client_doom (client);

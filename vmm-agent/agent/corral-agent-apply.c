@@ -409,32 +409,35 @@ pin_within (CorralAgent *agent, pid_t tid, const CorralCpuset *pin)
     return set;
 }
 
+/* @pin: (nullable): what libvirt would pin it to */
+static gboolean
+repin (CorralAgent *agent, pid_t pid, pid_t tid, const CorralCpuset *pin, GError **error)
+{
+    g_autoptr (CorralCpuset) within = NULL;
+
+    if (!corral_container_unpin_thread (agent->core, pid, tid, error))
+        return FALSE;
+    within = pin_within (agent, tid, pin);
+    return within == NULL || corral_container_pin_thread (agent->core, pid, tid, within, error);
+}
+
+/* (nullable): the pin of that number */
+static const CorralCpuset *
+pin_numbered (const GPtrArray *pins, int number)
+{
+    return pins != NULL && number >= 0 && (guint) number < pins->len
+               ? g_ptr_array_index (pins, (guint) number)
+               : NULL;
+}
+
 static gboolean
 release_thread (CorralAgent *agent, const CorralAgentVm *vm, const CorralAgentThread *thread,
                 GError **error)
 {
     const CorralVm *known = corral_vm_inventory_lookup (agent->inventory, vm->name);
-    const guint vcpu = (guint) MAX (thread->vcpu, 0);
-    g_autoptr (CorralCpuset) pin = NULL;
 
-    if (!corral_container_unpin_thread (agent->core, vm->pid, thread->tid, error))
-        return FALSE;
-    if (known != NULL && known->pins != NULL && vcpu < known->pins->len)
-        pin = pin_within (agent, thread->tid, g_ptr_array_index (known->pins, vcpu));
-    return pin == NULL ||
-           corral_container_pin_thread (agent->core, vm->pid, thread->tid, pin, error);
-}
-
-/* (nullable): what libvirt would pin the I/O thread to */
-static const CorralCpuset *
-iothread_pin (const CorralVm *known, const CorralThread *thread)
-{
-    const CorralCpuset *own = NULL;
-
-    if (known->iothread_pins != NULL && thread->index >= 0 &&
-        (guint) thread->index < known->iothread_pins->len)
-        own = g_ptr_array_index (known->iothread_pins, (guint) thread->index);
-    return own != NULL ? own : known->any_pin;
+    return repin (agent, vm->pid, thread->tid,
+                  known != NULL ? pin_numbered (known->pins, MAX (thread->vcpu, 0)) : NULL, error);
 }
 
 /* The emulator's pin was for all of them: its I/O threads have their own again, or none. */
@@ -443,18 +446,11 @@ release_iothreads (CorralAgent *agent, const CorralVm *known, GError **error)
 {
     for (guint i = 0; i < known->threads->len; i++) {
         const CorralThread *thread = &g_array_index (known->threads, CorralThread, i);
-        g_autoptr (CorralCpuset) pin = NULL;
+        const CorralCpuset *pin = pin_numbered (known->iothread_pins, thread->index);
         GError *problem = NULL;
 
-        if (thread->role != CORRAL_THREAD_IOTHREAD)
-            continue;
-        if (!corral_container_unpin_thread (agent->core, known->pid, thread->tid, &problem) &&
-            !forgive (problem, error))
-            return FALSE;
-        pin = pin_within (agent, thread->tid, iothread_pin (known, thread));
-        problem = NULL;
-        if (pin != NULL &&
-            !corral_container_pin_thread (agent->core, known->pid, thread->tid, pin, &problem) &&
+        if (thread->role == CORRAL_THREAD_IOTHREAD &&
+            !repin (agent, known->pid, thread->tid, pin != NULL ? pin : known->any_pin, &problem) &&
             !forgive (problem, error))
             return FALSE;
     }

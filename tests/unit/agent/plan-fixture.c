@@ -111,6 +111,28 @@ plan_fixture_fail_at (PlanFixture *f, guint n)
     f->fail_at = n;
 }
 
+guint
+plan_fixture_apply_failing (PlanFixture *f, guint most)
+{
+    guint failed = 0;
+
+    for (guint n = 1; n < most; n++) {
+        g_autofree char *before = plan_fixture_kernel (f), *after = NULL;
+        g_autoptr (GError) error = NULL;
+        gboolean ok;
+
+        plan_fixture_fail_at (f, n);
+        ok = corral_agent_apply (f->agent, 0, &error);
+        plan_fixture_fail_at (f, 0);
+        if (ok)
+            break;
+        failed++;
+        after = plan_fixture_kernel (f);
+        g_assert_cmpstr (before, ==, after);
+    }
+    return failed;
+}
+
 void
 plan_fixture_run (PlanFixture *f)
 {

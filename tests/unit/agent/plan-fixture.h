@@ -29,6 +29,9 @@ void plan_fixture_add (const char *path, void (*test) (PlanFixture *f, gconstpoi
  * is not told of at once */
 void plan_fixture_restart (PlanFixture *f, gboolean settled);
 void plan_fixture_fail_at (PlanFixture *f, guint n);
+/* Applies the plan, with one more write let through each time, until one has none that fails or
+ * @most is reached; after each failure the kernel is as before. Returns: how many failed */
+guint plan_fixture_apply_failing (PlanFixture *f, guint most);
 /* Runs what waits in the main loop. */
 void plan_fixture_run (PlanFixture *f);
 

@@ -320,7 +320,7 @@ test_apply_all_or_none (PlanFixture *f, gconstpointer data)
     g_autofree char *cpus = NULL, *affinity = NULL;
     g_autoptr (CorralCpuset) other = NULL;
     g_autoptr (GError) error = NULL;
-    guint failed = 0;
+    guint failed;
     pid_t vm;
 
     plan_fixture_define (f, "web", "mode='shared'", "<corral:share percent='50' helpers='20'/>");
@@ -337,20 +337,7 @@ test_apply_all_or_none (PlanFixture *f, gconstpointer data)
                                              &(const CorralContainerCap){ 400000, 100000, 0 },
                                              &error));
     g_assert_no_error (error);
-    for (guint n = 1; n < 200; n++) {
-        g_autofree char *before = plan_fixture_kernel (f), *after = NULL;
-        gboolean ok;
-
-        plan_fixture_fail_at (f, n);
-        ok = corral_agent_apply (f->agent, 0, &error);
-        plan_fixture_fail_at (f, 0);
-        if (ok)
-            break;
-        g_clear_error (&error);
-        failed++;
-        after = plan_fixture_kernel (f);
-        g_assert_cmpstr (before, ==, after);
-    }
+    failed = plan_fixture_apply_failing (f, 200);
     g_assert_cmpuint (failed, >, 3);
     plan_fixture_assert_cpus (f, "/web", cpus);
     plan_fixture_assert_affinity (f, vm, "0-1");
