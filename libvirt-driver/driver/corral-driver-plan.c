@@ -3,13 +3,12 @@
  * which a domain's document can be converted. */
 #include "libvirt-driver/driver/corral-driver-private.h"
 
+#include "libvirt-driver/rpc/corral-admission.h"
 #include "vmm-agent/agent/corral-agent-plan.h"
 
 #include <libxml/parser.h>
 
 #define FORMAT_PLAN "corral-plan"
-#define FORMAT_ADMIT "corral-admit"
-#define FORMAT_RELEASE "corral-release"
 
 gboolean
 corral_driver_is_plan_uri (const char *uri)
@@ -100,6 +99,16 @@ release (CorralDriver *driver, const char *xml, GError **error)
     return g_strdup ("<released/>\n");
 }
 
+static char *
+admit (CorralDriver *driver, const char *xml, GError **error)
+{
+    gboolean ready;
+
+    if (!corral_agent_admit (driver->agent, xml, strlen (xml), &ready, error))
+        return NULL;
+    return g_strdup (ready ? CORRAL_ADMITTED_AND_READY : CORRAL_ADMITTED);
+}
+
 static gboolean
 connect_domain_xml_to_native (CorralDriver *driver, CorralRpcClient *client, gconstpointer args,
                               gpointer ret, GError **error)
@@ -111,14 +120,14 @@ connect_domain_xml_to_native (CorralDriver *driver, CorralRpcClient *client, gco
         return FALSE;
     if (strcmp (wanted->format, FORMAT_PLAN) == 0)
         text = plan_if_defined (driver, wanted->xml, error);
-    else if (strcmp (wanted->format, FORMAT_RELEASE) == 0)
+    else if (strcmp (wanted->format, CORRAL_FORMAT_RELEASE) == 0)
         text = release (driver, wanted->xml, error);
-    else if (strcmp (wanted->format, FORMAT_ADMIT) != 0)
+    else if (strcmp (wanted->format, CORRAL_FORMAT_ADMIT) != 0)
         corral_driver_error (error, VIR_ERR_INVALID_ARG,
-                             "unknown format: '" FORMAT_PLAN "', '" FORMAT_ADMIT
-                             "' and '" FORMAT_RELEASE "' are served");
-    else if (corral_agent_admit (driver->agent, wanted->xml, strlen (wanted->xml), error))
-        text = g_strdup ("<admitted/>\n");
+                             "unknown format: '" FORMAT_PLAN "', '" CORRAL_FORMAT_ADMIT
+                             "' and '" CORRAL_FORMAT_RELEASE "' are served");
+    else
+        text = admit (driver, wanted->xml, error);
     ((CorralWireText *) ret)->text = text;
     return text != NULL;
 }

@@ -88,45 +88,25 @@ is_planned (const CorralSettings *settings, const char *partition)
     return FALSE;
 }
 
-/* corrald's consent comes first. When it cannot be had, those who need none go on without. */
+/* Those who need corrald's consent do not start while it cannot be had; the others do. */
 static gboolean
-ask_corrald (const char *settings_file, const char *partition, const char *xml, gsize length,
-             GError **error)
+check_consent (const char *settings_file, const char *partition, const char *unanswered,
+               GError **error)
 {
     g_autoptr (CorralSettings) settings = NULL;
-    g_autofree char *text = g_strndup (xml, length);
-    g_autoptr (GError) reason = NULL;
 
-    if (!corral_settings_load (settings_file, &settings, NULL))
-        return TRUE;
-    switch (corral_hook_ask (settings->socket_dir, text, FALSE, &reason)) {
-    case CORRAL_HOOK_ADMITTED:
-        return TRUE;
-    case CORRAL_HOOK_REFUSED:
-        g_propagate_error (error, g_steal_pointer (&reason));
-        return FALSE;
-    case CORRAL_HOOK_NO_ANSWER:
-        break;
-    }
-    if (!is_planned (settings, partition))
+    if (unanswered == NULL || !corral_settings_load (settings_file, &settings, NULL) ||
+        !is_planned (settings, partition))
         return TRUE;
     g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED,
                  "its container is planned by corrald, without which no place can be found: %s",
-                 reason->message);
+                 unanswered);
     return FALSE;
 }
 
-void
-corral_hook_release (const char *settings_file, const char *xml)
-{
-    g_autoptr (CorralSettings) settings = NULL;
-
-    if (corral_settings_load (settings_file, &settings, NULL))
-        (void) corral_hook_ask (settings->socket_dir, xml, TRUE, NULL);
-}
-
 gboolean
-corral_hook_admit (const char *settings_file, const char *xml, gsize length, GError **error)
+corral_hook_admit (const char *settings_file, const char *unanswered, const char *xml, gsize length,
+                   GError **error)
 {
     g_autofree char *name = NULL;
     g_autofree char *partition = NULL;
@@ -140,7 +120,7 @@ corral_hook_admit (const char *settings_file, const char *xml, gsize length, GEr
     /* With a dot it is none of ours: no VM can be in another VM's directory. */
     if (!corral_partition_check (partition, NULL) || strchr (partition, '.') != NULL)
         return TRUE;
-    if (!ask_corrald (settings_file, partition, xml, length, &reason)) {
+    if (!check_consent (settings_file, partition, unanswered, &reason)) {
         g_set_error (error, CORRAL_ERROR, reason->code, "cannot start \"%s\" in \"%s\": %s", name,
                      partition, reason->message);
         return FALSE;

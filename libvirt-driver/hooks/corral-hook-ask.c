@@ -4,6 +4,7 @@
 #include "libvirt-driver/hooks/corral-hook.h"
 
 #include "common/corral-error.h"
+#include "libvirt-driver/rpc/corral-admission.h"
 
 #include <errno.h>
 #include <rpc/rpc.h>
@@ -19,8 +20,6 @@
 /* corrald answers in a few milliseconds; with one that hangs we go on as without. */
 #define TIMEOUT_SECONDS 5
 #define FRAME_MAX (8 * 1024 * 1024)
-#define FORMAT_ADMIT "corral-admit"
-#define FORMAT_RELEASE "corral-release"
 
 /* libvirt's numbers for "this function is not supported" and for a call that is not known: a
  * corrald that is older than we are, and has not been started again yet, has no answer. */
@@ -101,9 +100,10 @@ receive_all (int fd, char *bytes, gsize size)
     return TRUE;
 }
 
-/* @ret_error: (nullable): corrald's, when its answer is one. FALSE: there was no answer */
+/* @filter, @ret: (nullable): what is returned when there is no error
+ * @ret_error: (nullable): corrald's, when its answer is one. FALSE: there was no answer */
 static gboolean
-receive_reply (int fd, guint serial, char **ret_error)
+receive_reply (int fd, guint serial, xdrproc_t filter, gpointer ret, char **ret_error)
 {
     CorralWireHeader header;
     CorralWireError wire = { 0 };
@@ -127,7 +127,9 @@ receive_reply (int fd, guint serial, char **ret_error)
     errno = EPROTO;
     ok = xdr_CorralWireHeader (&xdr, &header) && header.type == CORRAL_WIRE_REPLY &&
          header.serial == serial;
-    if (ok && header.status != CORRAL_WIRE_OK) {
+    if (ok && header.status == CORRAL_WIRE_OK) {
+        ok = filter == NULL || filter (&xdr, ret);
+    } else if (ok) {
         ok = xdr_CorralWireError (&xdr, &wire);
         if (ok && (wire.code == ERR_NO_SUPPORT || wire.code == ERR_RPC)) {
             errno = EOPNOTSUPP;
@@ -141,38 +143,48 @@ receive_reply (int fd, guint serial, char **ret_error)
     return ok;
 }
 
+/* Returns: %FALSE when there was no answer
+ * @ret_text: (nullable): what corrald answers, unless it is @ret_error */
 static gboolean
-call (int fd, const char *format, const char *xml, char **ret_error)
+call (int fd, const char *format, const char *xml, char **ret_text, char **ret_error)
 {
     CorralWireOptTextFlags open = { NULL, 0 };
     CorralWireXmlToNativeArgs args = { (char *) format, (char *) xml, 0 };
+    CorralWireText text = { NULL };
+    gboolean ok = send_call (fd, CORRAL_PROC_CONNECT_OPEN, 1,
+                             (xdrproc_t) xdr_CorralWireOptTextFlags, &open) &&
+                  receive_reply (fd, 1, NULL, NULL, ret_error) &&
+                  (*ret_error != NULL ||
+                   (send_call (fd, CORRAL_PROC_CONNECT_DOMAIN_XML_TO_NATIVE, 2,
+                               (xdrproc_t) xdr_CorralWireXmlToNativeArgs, &args) &&
+                    receive_reply (fd, 2, (xdrproc_t) xdr_CorralWireText, &text, ret_error)));
 
-    return send_call (fd, CORRAL_PROC_CONNECT_OPEN, 1, (xdrproc_t) xdr_CorralWireOptTextFlags,
-                      &open) &&
-           receive_reply (fd, 1, ret_error) &&
-           (*ret_error != NULL || (send_call (fd, CORRAL_PROC_CONNECT_DOMAIN_XML_TO_NATIVE, 2,
-                                              (xdrproc_t) xdr_CorralWireXmlToNativeArgs, &args) &&
-                                   receive_reply (fd, 2, ret_error)));
+    *ret_text = g_strdup (text.text);
+    xdr_free ((xdrproc_t) xdr_CorralWireText, (char *) &text);
+    return ok;
 }
 
 CorralHookAnswer
 corral_hook_ask (const char *socket_dir, const char *xml, gboolean release, GError **error)
 {
-    g_autofree char *refused = NULL;
+    g_autofree char *refused = NULL, *text = NULL;
     int fd = open_socket (socket_dir);
-    gboolean answered =
-        fd >= 0 && call (fd, release ? FORMAT_RELEASE : FORMAT_ADMIT, xml, &refused);
+    gboolean answered = fd >= 0 && call (fd, release ? CORRAL_FORMAT_RELEASE : CORRAL_FORMAT_ADMIT,
+                                         xml, &text, &refused);
     int err = errno;
 
     if (fd >= 0)
         close (fd);
-    if (!answered)
+    if (!answered) {
         g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO,
                      "corrald does not answer on the socket \"%s/" SOCKET "\": %s", socket_dir,
                      g_strerror (err));
-    else if (refused != NULL)
+        return CORRAL_HOOK_NO_ANSWER;
+    }
+    if (refused != NULL) {
         g_set_error_literal (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED, refused);
-    return !answered         ? CORRAL_HOOK_NO_ANSWER
-           : refused != NULL ? CORRAL_HOOK_REFUSED
-                             : CORRAL_HOOK_ADMITTED;
+        return CORRAL_HOOK_REFUSED;
+    }
+    return g_strcmp0 (text, CORRAL_ADMITTED_AND_READY) == 0 ? CORRAL_HOOK_READY
+                                                            : CORRAL_HOOK_ADMITTED;
 }

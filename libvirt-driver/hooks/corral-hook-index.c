@@ -30,32 +30,6 @@ place_free (Place *place)
     g_free (place);
 }
 
-gboolean
-corral_hook_read_all (int fd, const char *what, gsize max, char **ret_text, gsize *ret_length,
-                      GError **error)
-{
-    g_autoptr (GByteArray) bytes = g_byte_array_new ();
-    guint8 part[16 * 1024];
-    ssize_t got;
-
-    while ((got = TEMP_FAILURE_RETRY (read (fd, part, sizeof part))) > 0) {
-        if (bytes->len + (gsize) got > max) {
-            g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
-                         "cannot read %s: it is longer than %" G_GSIZE_FORMAT " bytes", what, max);
-            return FALSE;
-        }
-        g_byte_array_append (bytes, part, (guint) got);
-    }
-    if (got < 0) {
-        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_IO, "cannot read %s: %s", what,
-                     g_strerror (errno));
-        return FALSE;
-    }
-    *ret_length = bytes->len;
-    *ret_text = (char *) g_byte_array_free (g_steal_pointer (&bytes), FALSE);
-    return TRUE;
-}
-
 /* The partition that the definition at @path has, whether or not the rest of it is valid.
  * @ret_partition: (nullable): the file is gone, or is none that could be a definition's */
 static gboolean
@@ -80,8 +54,7 @@ peek (const char *path, char **ret_partition, GError **error)
     close (fd);
     if (!ok)
         return FALSE;
-    if (!corral_vm_partition_parse (text != NULL ? text : "", length, &name, ret_partition,
-                                    error)) {
+    if (!corral_vm_partition_parse (text, length, &name, ret_partition, error)) {
         g_prefix_error (error, "cannot read %s: ", shown);
         return FALSE;
     }

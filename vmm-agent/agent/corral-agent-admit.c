@@ -60,7 +60,6 @@ read_pending (const char *xml, gsize length, GError **error)
     return pending;
 }
 
-/* The hook makes unplanned containers by itself, with corrald or without. */
 static gboolean
 is_planned (const CorralAgentEntry *entry)
 {
@@ -97,33 +96,72 @@ make_ready (CorralAgent *agent, CorralAgentEntry *entry, CorralAgentPending *pen
     return TRUE;
 }
 
-gboolean
-corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, GError **error)
+/* A container that is not planned has room for all, and is started for the first. */
+static gboolean
+start_if_defined (CorralAgent *agent, const CorralAgentEntry *entry, const char *partition,
+                  GError **error)
 {
-    CorralAgentPending *pending = read_pending (xml, length, error);
     g_autofree char *name = NULL;
-    gint64 now = g_get_monotonic_time ();
-    CorralAgentEntry *entry;
 
-    if (pending == NULL)
-        return FALSE;
-    g_hash_table_foreach_remove (agent->planner->pending, is_stale, &now);
-    entry = container_of (agent, pending->path);
-    if (entry == NULL || !is_planned (entry)) {
-        corral_agent_pending_free (pending);
+    if (entry == NULL || corral_agent_entry_is_active (entry) ||
+        !g_str_equal (corral_agent_entry_path (entry), partition))
         return TRUE;
-    }
+    name = g_strdup (entry->shown.config->name);
+    return corral_agent_start_container (agent, name, error);
+}
+
+/* @pending: (transfer full) */
+static gboolean
+plan_with (CorralAgent *agent, CorralAgentEntry *entry, CorralAgentPending *pending, GError **error)
+{
+    g_autofree char *name = g_strdup (pending->name);
+
     g_free (pending->path);
     pending->path = g_strdup (corral_agent_entry_path (entry));
     if (!make_ready (agent, entry, pending, error)) {
         corral_agent_pending_free (pending);
         return FALSE;
     }
-    name = g_strdup (pending->name);
     if (corral_agent_replan (agent, error))
         return TRUE;
     corral_agent_release (agent, name);
     return FALSE;
+}
+
+/* libvirt makes its default partition itself, unless a container is defined there. */
+static gboolean
+is_there (CorralAgent *agent, const CorralAgentEntry *entry, const char *partition)
+{
+    return (entry == NULL && g_str_equal (partition, DEFAULT_PARTITION)) ||
+           corral_container_get_state (agent->core, partition) == CORRAL_CONTAINER_WHOLE;
+}
+
+gboolean
+corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, gboolean *ret_ready,
+                    GError **error)
+{
+    CorralAgentPending *pending = read_pending (xml, length, error);
+    g_autofree char *partition = NULL, *name = NULL;
+    gint64 now = g_get_monotonic_time ();
+    CorralAgentEntry *entry;
+    gboolean ok;
+
+    if (pending == NULL)
+        return FALSE;
+    g_hash_table_foreach_remove (agent->planner->pending, is_stale, &now);
+    partition = g_strdup (pending->path);
+    name = g_strdup (pending->name);
+    entry = container_of (agent, partition);
+    if (entry != NULL && is_planned (entry)) {
+        ok = plan_with (agent, entry, pending, error);
+    } else {
+        corral_agent_pending_free (pending);
+        ok = start_if_defined (agent, entry, partition, error);
+    }
+    if (!ok)
+        g_prefix_error (error, "cannot start \"%s\" in \"%s\": ", name, partition);
+    *ret_ready = ok && is_there (agent, container_of (agent, partition), partition);
+    return ok;
 }
 
 void

@@ -41,12 +41,15 @@ gboolean corral_agent_apply (CorralAgent *agent, guint64 generation, GError **er
 /**
  * corral_agent_admit:
  * @xml: the domain document of a VM that is about to start, as libvirt's hook has it
+ * @ret_ready: (out): whether its partition is there, whole, or is libvirt's own affair; where it is
+ *   not, no container that is known here is defined at it
  *
- * Plans with this VM among those that run, makes its container ready for it, and keeps its place
- * until it runs, or corral_agent_release(). %CORRAL_ERROR_REFUSED has the reasons.
+ * Starts the VM's container if need be. One that is planned is planned with this VM among those
+ * that run, and keeps its place until it runs, or corral_agent_release().
+ * %CORRAL_ERROR_REFUSED has the reasons.
  */
-gboolean corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+gboolean corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, gboolean *ret_ready,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void corral_agent_release (CorralAgent *agent, const char *vm_name);
 
 /* --- documents for libvirt clients, in XML (urn:corral:1); all (transfer full) --- */

@@ -37,8 +37,11 @@ static gboolean
 admit (PlanFixture *f, const char *name, const char *container, guint n_vcpus, GError **error)
 {
     g_autofree char *xml = vm_xml (name, container, n_vcpus, "");
+    gboolean ready, admitted = corral_agent_admit (f->agent, xml, strlen (xml), &ready, error);
 
-    return corral_agent_admit (f->agent, xml, strlen (xml), error);
+    /* Whoever may start finds its container. */
+    g_assert_cmpint (ready, ==, admitted);
+    return admitted;
 }
 
 static void
@@ -157,22 +160,62 @@ test_admit_wishes (PlanFixture *f, gconstpointer data)
     g_autofree char *broken = vm_xml ("db1", "db", 1,
                                       "<metadata><corral:placement xmlns:corral='urn:corral:1' "
                                       "smt='perhaps'/></metadata>");
+    g_autofree char *elsewhere = vm_xml ("other", "elsewhere", 100, "");
     g_autoptr (GError) error = NULL;
+    gboolean ready;
 
     plan_fixture_define (f, "db", "mode='dedicated'", "");
-    g_assert_false (corral_agent_admit (f->agent, broken, strlen (broken), &error));
+    g_assert_false (corral_agent_admit (f->agent, broken, strlen (broken), &ready, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_XML);
     g_clear_error (&error);
     /* 7 cores are left, whose siblings stay idle. */
-    g_assert_true (corral_agent_admit (f->agent, isolated, strlen (isolated), &error));
+    g_assert_true (corral_agent_admit (f->agent, isolated, strlen (isolated), &ready, &error));
     g_assert_no_error (error);
     g_assert_false (admit (f, "db2", "db", 1, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
     /* It is nobody's business where unplanned ones go. */
     g_clear_error (&error);
-    g_assert_true (admit (f, "other", "elsewhere", 100, &error));
+    g_assert_true (corral_agent_admit (f->agent, elsewhere, strlen (elsewhere), &ready, &error));
     g_assert_no_error (error);
+    g_assert_false (ready);
     corral_agent_release (f->agent, "other");
+}
+
+/* The first VM of a container that is not planned starts it, with what is above it. Where nothing
+ * is defined only libvirt's default partition needs nobody to make it. */
+static void
+test_admit_unplanned (PlanFixture *f, gconstpointer data)
+{
+    static const char outer[] =
+        "<domain type='corral'><name>outer</name><resource><partition>/outer"
+        "</partition></resource></domain>";
+    static const char inner[] =
+        "<domain type='corral'><name>inner</name><resource><partition>/outer"
+        "/inner</partition></resource></domain>";
+    static const char *const both[] = { outer, inner };
+    g_autofree char *left = vm_xml ("a", "machine", 1, ""), *below = vm_xml ("b", "outer/x", 1, "");
+    g_autoptr (GError) error = NULL;
+    gboolean ready;
+
+    for (guint i = 0; i < G_N_ELEMENTS (both); i++) {
+        g_autoptr (CorralDefinition) definition = NULL;
+        const CorralContainer *container;
+
+        g_assert_true (corral_definition_parse (both[i], strlen (both[i]), &definition, &error));
+        g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
+        g_assert_no_error (error);
+    }
+    g_assert_true (corral_agent_admit (f->agent, left, strlen (left), &ready, &error));
+    g_assert_true (ready);
+    g_assert_true (corral_agent_admit (f->agent, below, strlen (below), &ready, &error));
+    g_assert_false (ready);
+    g_assert_null (corral_agent_lookup_name (f->agent, "outer")->live);
+    for (guint i = 0; i < 2; i++) {
+        g_assert_true (admit (f, "db1", "outer/inner", 100, &error));
+        g_assert_no_error (error);
+        g_assert_nonnull (corral_agent_lookup_name (f->agent, "outer")->live);
+        g_assert_nonnull (corral_agent_lookup_name (f->agent, "inner")->live);
+    }
 }
 
 static void
@@ -733,6 +776,7 @@ main (int argc, char **argv)
     plan_fixture_add ("/plan/restart", test_restart);
     plan_fixture_add ("/plan/admit", test_admit);
     plan_fixture_add ("/plan/admit-wishes", test_admit_wishes);
+    plan_fixture_add ("/plan/admit-unplanned", test_admit_unplanned);
     plan_fixture_add ("/plan/shared", test_shared);
     plan_fixture_add ("/plan/share", test_share);
     plan_fixture_add ("/plan/share/left-behind", test_share_left_behind);

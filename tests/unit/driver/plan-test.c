@@ -110,6 +110,10 @@ test_convert (Fixture *fixture, gconstpointer data)
                       "<domain type='corral'><name>new</name></domain>",
                       "<plan generation='7' if='new'/>");
     assert_converted (fixture->client, "corral-admit", vm, "<admitted/>\n");
+    assert_converted (
+        fixture->client, "corral-admit",
+        "<domain><name>a</name><resource><partition>/b</partition></resource></domain>",
+        "<admitted container='ready'/>\n");
     assert_converted (fixture->client, "corral-release", vm, "<released/>\n");
     g_assert_cmpint (convert (fixture->client, "corral-admit",
                               "<domain><name>big</name><vcpu>100</vcpu></domain>", &text),

@@ -25,8 +25,10 @@ corral_agent_apply (CorralAgent *agent, guint64 generation, GError **error)
 }
 
 gboolean
-corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, GError **error)
+corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, gboolean *ret_ready,
+                    GError **error)
 {
+    *ret_ready = g_strstr_len (xml, (gssize) length, "<partition>") != NULL;
     if (!scripted_agent_change (agent, error))
         return FALSE;
     if (g_strstr_len (xml, (gssize) length, "<vcpu>100</vcpu>") == NULL)

@@ -341,10 +341,17 @@ test_planned_without_corrald (void)
     g_assert_cmpstr (silent, ==, "");
 }
 
-/* --- a corrald that is older than the hook --- */
+/* --- what corrald answers --- */
+
+typedef struct {
+    int fd;
+    guint32 status;
+    const guint32 *body;
+    guint n_words;
+} Answer;
 
 static gboolean
-exchange (int fd, guint32 status, const guint32 *body, guint n_words)
+exchange (int fd, const Answer *answer)
 {
     guint32 header[7], reply[24] = { 0 };
     char rest[8192];
@@ -360,59 +367,129 @@ exchange (int fd, guint32 status, const guint32 *body, guint n_words)
         left -= (gsize) got;
     }
     memcpy (reply, header, sizeof header);
-    reply[0] = GUINT32_TO_BE (sizeof header + n_words * 4);
+    reply[0] = GUINT32_TO_BE (sizeof header + answer->n_words * 4);
     reply[4] = GUINT32_TO_BE (1); /* a reply */
-    reply[6] = GUINT32_TO_BE (status);
-    for (guint i = 0; i < n_words; i++)
-        reply[7 + i] = GUINT32_TO_BE (body[i]);
-    return send (fd, reply, sizeof header + n_words * 4, MSG_NOSIGNAL) > 0;
+    reply[6] = GUINT32_TO_BE (answer->status);
+    for (guint i = 0; i < answer->n_words; i++)
+        reply[7 + i] = GUINT32_TO_BE (answer->body[i]);
+    return send (fd, reply, sizeof header + answer->n_words * 4, MSG_NOSIGNAL) > 0;
 }
 
-/* virNetMessageError: VIR_ERR_NO_SUPPORT, with nothing that may be left out */
 static gpointer
-serve_as_old (gpointer data)
+serve (gpointer data)
 {
-    static const guint32 error[] = { 3, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0 };
+    static const Answer opened = { 0 };
+    const Answer *answer = data;
     int fd;
 
-    while ((fd = accept (GPOINTER_TO_INT (data), NULL, NULL)) >= 0) {
-        if (exchange (fd, 0, NULL, 0))
-            (void) exchange (fd, 1, error, G_N_ELEMENTS (error));
+    while ((fd = accept (answer->fd, NULL, NULL)) >= 0) {
+        if (exchange (fd, &opened))
+            (void) exchange (fd, answer);
         close (fd);
     }
     return NULL;
 }
 
-/* It cannot say no to what it does not know: as without one. */
-static void
-test_old_corrald (void)
+/* A corrald that has one answer, until stop_corrald(). */
+static GThread *
+start_corrald (Answer *answer)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    g_autofree char *partition = g_strconcat (top, "/one", NULL);
-    g_autofree char *beside = g_strconcat (top, "/other", NULL);
-    g_autofree char *path = g_build_filename (folder, "libvirt-sock", NULL), *text = NULL;
+    g_autofree char *path = g_build_filename (folder, "libvirt-sock", NULL);
     g_autofree char *settings =
         g_strdup_printf ("[corrald]\ndefinition_dir=%s/etc\nstate_dir=%s/run\nsocket_dir=%s\n",
                          folder, folder, folder);
-    int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    GThread *thread;
 
     fixture_set_up ();
     fixture_put_file ("corral.conf", settings, -1);
+    answer->fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    g_strlcpy (address.sun_path, path, sizeof address.sun_path);
+    g_assert_cmpint (bind (answer->fd, (struct sockaddr *) &address, sizeof address), ==, 0);
+    g_assert_cmpint (listen (answer->fd, 4), ==, 0);
+    return g_thread_new ("corrald", serve, answer);
+}
+
+static void
+stop_corrald (GThread *thread, const Answer *answer)
+{
+    shutdown (answer->fd, SHUT_RDWR);
+    g_thread_join (thread);
+    close (answer->fd);
+    fixture_remove_file ("libvirt-sock");
+}
+
+/* It cannot say no to what it does not know: as without one. The error is virNetMessageError with
+ * VIR_ERR_NO_SUPPORT, and nothing that may be left out. */
+static void
+test_old_corrald (void)
+{
+    static const guint32 error[] = { 3, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0 };
+    Answer answer = { .status = 1, .body = error, .n_words = G_N_ELEMENTS (error) };
+    g_autofree char *partition = g_strconcat (top, "/one", NULL);
+    g_autofree char *beside = g_strconcat (top, "/other", NULL);
+    GThread *thread = start_corrald (&answer);
+    g_autofree char *text = NULL;
+
     fixture_define ("etc", "one", "/one", "<vcpu placement='auto'/>");
     fixture_define ("etc", "other", "/other", "");
-    g_strlcpy (address.sun_path, path, sizeof address.sun_path);
-    g_assert_cmpint (bind (fd, (struct sockaddr *) &address, sizeof address), ==, 0);
-    g_assert_cmpint (listen (fd, 4), ==, 0);
-    thread = g_thread_new ("old corrald", serve_as_old, GINT_TO_POINTER (fd));
     fixture_admit (beside);
     text = fixture_refuse (partition);
-    shutdown (fd, SHUT_RDWR);
-    g_thread_join (thread);
-    close (fd);
-    unlink (path);
+    stop_corrald (thread, &answer);
     fixture_assert_holds (text, "planned by corrald");
     fixture_assert_holds (text, "not supported");
+}
+
+/* @body gets an XDR string. Returns: its words */
+static guint
+put_string (guint32 *body, const char *text)
+{
+    gsize length = strlen (text);
+
+    body[0] = GUINT32_TO_BE ((guint32) length);
+    memcpy (body + 1, text, length);
+    for (gsize i = 0; i <= (length + 3) / 4; i++)
+        body[i] = GUINT32_FROM_BE (body[i]);
+    return (guint) (1 + (length + 3) / 4);
+}
+
+/* What corrald has made is not looked at again; what it has not is made, planned or not. */
+static void
+test_admitted (void)
+{
+    guint32 body[16] = { 0 };
+    Answer answer = { .body = body };
+    g_autofree char *partition = g_strconcat (top, "/one", NULL);
+    GThread *thread = start_corrald (&answer);
+
+    fixture_define ("etc", "one", "/one", "<vcpu placement='auto'/>");
+    answer.n_words = put_string (body, "<admitted container='ready'/>\n");
+    fixture_admit (partition);
+    g_assert_cmpint (fixture_state_of ("/one"), ==, CORRAL_CONTAINER_ABSENT);
+    memset (body, 0, sizeof body);
+    answer.n_words = put_string (body, "<admitted/>\n");
+    fixture_admit (partition);
+    g_assert_cmpint (fixture_state_of ("/one"), ==, CORRAL_CONTAINER_WHOLE);
+    stop_corrald (thread, &answer);
+}
+
+/* VIR_ERR_RESOURCE_BUSY with a message: it is shown as corrald has it, and nothing is made. */
+static void
+test_refused (void)
+{
+    guint32 body[17] = { 104, 0, 1 };
+    guint words = 3 + put_string (body + 3, "no room here");
+    Answer answer = { .status = 1, .body = body };
+    g_autofree char *partition = g_strconcat (top, "/one", NULL);
+    GThread *thread = start_corrald (&answer);
+    g_autofree char *text = NULL;
+
+    body[words] = 2; /* VIR_ERR_ERROR; then nothing but zeros */
+    answer.n_words = words + 8;
+    fixture_define ("etc", "one", "/one", "");
+    text = fixture_refuse (partition);
+    stop_corrald (thread, &answer);
+    g_assert_cmpstr (text, ==, "no room here");
+    g_assert_cmpint (fixture_state_of ("/one"), ==, CORRAL_CONTAINER_ABSENT);
 }
 
 static void
@@ -426,6 +503,8 @@ add_tests (void)
     g_test_add_func ("/hooks/undefined", test_undefined);
     g_test_add_func ("/hooks/planned-without-corrald", test_planned_without_corrald);
     g_test_add_func ("/hooks/old-corrald", test_old_corrald);
+    g_test_add_func ("/hooks/admitted", test_admitted);
+    g_test_add_func ("/hooks/refused", test_refused);
     g_test_add_func ("/hooks/at-once", test_at_once);
     g_test_add_func ("/hooks/lock", test_lock);
     g_test_add_func ("/hooks/time", test_time);
