@@ -8,6 +8,14 @@
 #define PERCENT_USEC (PERIOD_USEC / 100)
 #define QUOTA_MIN_USEC 1000
 
+/* Sets are shared wherever they are the same by what they mean, so the plan owns them all. */
+static CorralCpuset *
+keep (CorralPlan *plan, CorralCpuset *set)
+{
+    g_ptr_array_add (plan->sets, set);
+    return set;
+}
+
 /* --- containers --- */
 
 static CorralCpuset *
@@ -93,7 +101,7 @@ write_container (const PlanState *state, CorralPlan *plan, guint index)
     CorralPlannedContainer *planned = &plan->containers[index];
     const gboolean empty = hwloc_bitmap_iszero (planned->cpus);
 
-    planned->mems = nodes_of (state, planned->cpus);
+    planned->mems = keep (plan, nodes_of (state, planned->cpus));
     planned->quota_usec = cap_of (state, index);
     planned->exclusive = input->wish.mode == CORRAL_MODE_DEDICATED && !empty &&
                                  input->wish.exclusive != CORRAL_EXCLUSIVE_NONE &&
@@ -112,10 +120,11 @@ write_containers (const PlanState *state, CorralPlan *plan)
     const guint n = state->input->n_containers;
 
     for (guint c = 0; c < n; c++) {
-        plan->containers[c].path = g_strdup (state->input->containers[c].path);
+        plan->containers[c].path =
+            g_string_chunk_insert (plan->texts, state->input->containers[c].path);
         plan->containers[c].refused = state->containers[c].refused;
-        plan->containers[c].own = own_set (state, (int) c);
-        plan->containers[c].cpus = hwloc_bitmap_dup (plan->containers[c].own);
+        plan->containers[c].own = keep (plan, own_set (state, (int) c));
+        plan->containers[c].cpus = keep (plan, hwloc_bitmap_dup (plan->containers[c].own));
     }
     for (guint c = 0; c < n; c++)
         for (int up = state->containers[c].parent; up >= 0; up = state->containers[up].parent)
@@ -154,7 +163,7 @@ moves_of (const PlanState *state, guint vm, const CorralCpuset *own)
             continue;
         if (cpus != NULL)
             moved = is_moved_to (input->vcpus[i], state->topology->cpus[cpus[i]].number);
-        else if (i == 0 || input->vcpus[i] != input->vcpus[i - 1])
+        else if (i == 0 || !state->vms[vm].uniform)
             moved = is_moved_into (input->vcpus[i], own);
         moves += moved;
     }
@@ -211,44 +220,47 @@ is_refused_alike (const PlanState *state, guint index)
 
 /* The vCPU's own pCPU, by index */
 static void
-write_place (const PlanState *state, CorralPlannedVm *planned, guint vcpu, int cpu)
+write_place (const PlanState *state, CorralPlan *plan, CorralPlannedVm *planned, guint vcpu,
+             int cpu)
 {
     const CorralPcpu *at = &state->topology->cpus[cpu];
 
-    planned->vcpus[vcpu] = hwloc_bitmap_alloc ();
+    planned->vcpus[vcpu] = keep (plan, hwloc_bitmap_alloc ());
     hwloc_bitmap_set (planned->vcpus[vcpu], at->number);
     hwloc_bitmap_set (planned->mems, state->topology->node_numbers[at->node]);
 }
 
 static void
-write_places (const PlanState *state, guint index, CorralPlannedVm *planned,
+write_places (const PlanState *state, CorralPlan *plan, guint index,
               const CorralPlannedContainer *container)
 {
+    CorralPlannedVm *planned = &plan->vms[index];
     const PlanVm *vm = &state->vms[index];
 
     planned->floats = vm->cpus == NULL;
-    planned->mems = planned->floats ? hwloc_bitmap_dup (container->mems) : hwloc_bitmap_alloc ();
+    planned->mems = planned->floats ? container->mems : keep (plan, hwloc_bitmap_alloc ());
     for (guint i = 0; i < planned->n_vcpus; i++)
         if (planned->floats)
             planned->vcpus[i] = container->own;
         else
-            write_place (state, planned, i, vm->cpus[i]);
+            write_place (state, plan, planned, i, vm->cpus[i]);
     planned->moves = moves_of (state, index, container->own);
 }
 
 static void
-write_stray (const PlanState *state, guint index, CorralPlannedVm *planned)
+write_stray (const PlanState *state, CorralPlan *plan, guint index)
 {
+    CorralPlannedVm *planned = &plan->vms[index];
     const CorralCpuset *const *now = state->input->vms[index].vcpus;
     guint held;
     g_autofree int *places = plan_held_places (state, index, &held);
 
-    planned->stray = plan_stray_cpus (state, index);
-    planned->mems =
-        held < planned->n_vcpus ? nodes_of (state, planned->stray) : hwloc_bitmap_alloc ();
+    planned->stray = keep (plan, plan_stray_cpus (state, index));
+    planned->mems = keep (plan, held < planned->n_vcpus ? nodes_of (state, planned->stray)
+                                                        : hwloc_bitmap_alloc ());
     for (guint i = 0; i < planned->n_vcpus; i++) {
         if (places[i] >= 0) {
-            write_place (state, planned, i, places[i]);
+            write_place (state, plan, planned, i, places[i]);
             continue;
         }
         planned->vcpus[i] = planned->stray;
@@ -257,8 +269,22 @@ write_stray (const PlanState *state, guint index, CorralPlannedVm *planned)
     }
 }
 
+/* (nullable): the pCPUs of helpers that run on housekeeping pCPUs, where there are any */
+static CorralCpuset *
+online_housekeeping (const PlanState *state, CorralPlan *plan)
+{
+    CorralCpuset *set;
+
+    if (state->input->housekeeping == NULL ||
+        !hwloc_bitmap_intersects (state->input->housekeeping, state->topology->online))
+        return NULL;
+    set = keep (plan, hwloc_bitmap_alloc ());
+    hwloc_bitmap_and (set, state->input->housekeeping, state->topology->online);
+    return set;
+}
+
 static void
-write_vm (PlanState *state, CorralPlan *plan, guint index)
+write_vm (PlanState *state, CorralPlan *plan, CorralCpuset *housekeeping, guint index)
 {
     const CorralPlanVm *input = &state->input->vms[index];
     const PlanVm *vm = &state->vms[index];
@@ -267,8 +293,9 @@ write_vm (PlanState *state, CorralPlan *plan, guint index)
         vm->container >= 0 ? &plan->containers[vm->container] : NULL;
     CorralPlacement wish;
 
-    planned->name = g_strdup (input->name);
-    planned->path = g_strdup (input->path);
+    planned->name = g_string_chunk_insert (plan->texts, input->name);
+    planned->path =
+        container != NULL ? container->path : g_string_chunk_insert (plan->texts, input->path);
     planned->refused = vm->refused;
     planned->planned = is_planned (state, index);
     planned->n_vcpus = input->n_vcpus;
@@ -284,15 +311,14 @@ write_vm (PlanState *state, CorralPlan *plan, guint index)
     wish = plan_wish_of_vm (state, index);
     planned->vcpus = g_new0 (CorralCpuset *, input->n_vcpus);
     if (planned->planned)
-        write_places (state, index, planned, container);
+        write_places (state, plan, index, container);
     else
-        write_stray (state, index, planned);
-    planned->helpers = hwloc_bitmap_dup (container->own);
-    if (wish.emulator == CORRAL_EMULATOR_HOUSEKEEPING && state->input->housekeeping != NULL &&
-        hwloc_bitmap_intersects (state->input->housekeeping, state->topology->online))
-        hwloc_bitmap_and (planned->helpers, state->input->housekeeping, state->topology->online);
+        write_stray (state, plan, index);
+    planned->helpers = wish.emulator == CORRAL_EMULATOR_HOUSEKEEPING && housekeeping != NULL
+                           ? housekeeping
+                           : container->own;
     if (planned->stray != NULL && hwloc_bitmap_iszero (planned->helpers))
-        hwloc_bitmap_copy (planned->helpers, planned->stray);
+        planned->helpers = planned->stray;
     if (wish.helpers_percent > 0)
         planned->helpers_quota_usec =
             MAX ((gint64) wish.helpers_percent * PERCENT_USEC, QUOTA_MIN_USEC);
@@ -379,18 +405,22 @@ CorralPlan *
 corral_plan_make (const CorralPlanInput *input, GError **error)
 {
     g_autoptr (PlanState) state = plan_best (input, error);
+    CorralCpuset *housekeeping;
     CorralPlan *plan;
 
     if (state == NULL)
         return NULL;
     plan = g_new0 (CorralPlan, 1);
+    plan->sets = g_ptr_array_new_with_free_func ((GDestroyNotify) hwloc_bitmap_free);
+    plan->texts = g_string_chunk_new (4096);
     plan->n_containers = input->n_containers;
     plan->containers = g_new0 (CorralPlannedContainer, input->n_containers + 1);
     plan->n_vms = input->n_vms;
     plan->vms = g_new0 (CorralPlannedVm, input->n_vms + 1);
     write_containers (state, plan);
+    housekeeping = online_housekeeping (state, plan);
     for (guint v = 0; v < input->n_vms; v++)
-        write_vm (state, plan, v);
+        write_vm (state, plan, housekeeping, v);
     write_cost (state, plan);
     return plan;
 }
@@ -418,27 +448,14 @@ corral_plan_free (CorralPlan *plan)
 {
     if (plan == NULL)
         return;
-    for (guint c = 0; c < plan->n_containers; c++) {
-        g_free (plan->containers[c].path);
-        hwloc_bitmap_free (plan->containers[c].cpus);
-        hwloc_bitmap_free (plan->containers[c].own);
-        hwloc_bitmap_free (plan->containers[c].mems);
+    for (guint c = 0; c < plan->n_containers; c++)
         g_clear_pointer (&plan->containers[c].reasons, g_ptr_array_unref);
-    }
     for (guint v = 0; v < plan->n_vms; v++) {
-        CorralPlannedVm *vm = &plan->vms[v];
-
-        for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL && !vm->floats; i++)
-            if (vm->vcpus[i] != vm->stray)
-                hwloc_bitmap_free (vm->vcpus[i]);
-        hwloc_bitmap_free (vm->stray);
-        g_free (vm->vcpus);
-        g_free (vm->name);
-        g_free (vm->path);
-        hwloc_bitmap_free (vm->helpers);
-        hwloc_bitmap_free (vm->mems);
-        g_clear_pointer (&vm->reasons, g_ptr_array_unref);
+        g_free (plan->vms[v].vcpus);
+        g_clear_pointer (&plan->vms[v].reasons, g_ptr_array_unref);
     }
+    g_ptr_array_unref (plan->sets);
+    g_string_chunk_free (plan->texts);
     g_free (plan->containers);
     g_free (plan->vms);
     g_free (plan);

@@ -121,6 +121,9 @@ typedef struct {
     /* What the plan is judged by, smaller is better in this order: vCPUs refused, running vCPUs
      * moved, VMs' nodes beyond the fewest possible, L3 groups likewise, pCPUs stranded. */
     guint64 cost[5];
+    /* What all of the above points to. */
+    GPtrArray *sets;
+    GStringChunk *texts;
 } CorralPlan;
 
 /**

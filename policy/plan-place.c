@@ -127,6 +127,18 @@ without_places (const PlanState *state, CorralCpuset *set)
         }
 }
 
+/* Adds to @set where the vCPUs of the VM may run now, if it runs. */
+static void
+add_now (const PlanState *state, guint vm, CorralCpuset *set)
+{
+    const CorralPlanVm *input = &state->input->vms[vm];
+    const guint n = state->vms[vm].uniform ? 1 : input->n_vcpus;
+
+    for (guint i = 0; i < n && input->running && input->vcpus != NULL; i++)
+        if (input->vcpus[i] != NULL)
+            hwloc_bitmap_or (set, set, input->vcpus[i]);
+}
+
 /* What the container's own set is now: where its running VMs may run, or else all that the kernel
  * gives it, which holds its children's sets and VMs, too. */
 static CorralCpuset *
@@ -135,15 +147,9 @@ pool_now (const PlanState *state, guint container)
     const CorralCpuset *cpus = state->input->containers[container].cpus;
     CorralCpuset *now = hwloc_bitmap_alloc ();
 
-    for (guint v = 0; v < state->input->n_vms; v++) {
-        const CorralPlanVm *vm = &state->input->vms[v];
-
-        for (guint i = 0; i < vm->n_vcpus && vm->vcpus != NULL && vm->running &&
-                          state->vms[v].container == (int) container;
-             i++)
-            if (vm->vcpus[i] != NULL)
-                hwloc_bitmap_or (now, now, vm->vcpus[i]);
-    }
+    for (guint v = 0; v < state->input->n_vms; v++)
+        if (state->vms[v].container == (int) container)
+            add_now (state, v, now);
     if (cpus != NULL && hwloc_bitmap_iszero (now)) {
         hwloc_bitmap_copy (now, cpus);
         without_places (state, now);
@@ -320,15 +326,9 @@ floated_over (const PlanState *state)
 {
     CorralCpuset *set = hwloc_bitmap_alloc ();
 
-    for (guint v = 0; v < state->input->n_vms; v++) {
-        const CorralPlanVm *vm = &state->input->vms[v];
-
-        for (guint i = 0; i < vm->n_vcpus && vm->running && vm->vcpus != NULL &&
-                          mode_of_vm (state, v) == CORRAL_MODE_SHARED;
-             i++)
-            if (vm->vcpus[i] != NULL && (i == 0 || vm->vcpus[i] != vm->vcpus[i - 1]))
-                hwloc_bitmap_or (set, set, vm->vcpus[i]);
-    }
+    for (guint v = 0; v < state->input->n_vms; v++)
+        if (mode_of_vm (state, v) == CORRAL_MODE_SHARED)
+            add_now (state, v, set);
     return set;
 }
 

@@ -30,6 +30,7 @@ typedef struct {
     int *cpus;          /* n_vcpus indices of pCPUs, when dedicated and placed; never written to */
     CorralPlanRule why; /* when refused: the rule that the whole VM fell to */
     int why_at;         /* container of CORRAL_RULE_LIMIT or _CONTAINER; -1 */
+    gboolean uniform;   /* it runs, and all of its vCPUs may be on the same pCPUs now */
 } PlanVm;
 
 /* What is the same in all copies of a state; a GRcBox. */
@@ -65,6 +66,7 @@ typedef struct {
         guint k, smt, numa;
         GPtrArray *reasons; /* own places among them */
     } told;
+    GPtrArray *no_reasons; /* (nullable): of all about whom nothing is to be told */
 } PlanState;
 
 /* --- plan-state.c --- */

@@ -202,9 +202,14 @@ without_own (const PlanState *state, GPtrArray *reasons, guint vm)
     GPtrArray *left = g_ptr_array_new_with_free_func ((GDestroyNotify) corral_plan_reason_free);
     g_autoptr (CorralCpuset) own = hwloc_bitmap_alloc ();
 
-    for (guint i = 0; i < state->n; i++)
-        if (state->slots[i].vm == (int) vm)
-            hwloc_bitmap_set (own, state->topology->cpus[i].number);
+    /* On its cores also those that are kept idle for it. */
+    for (guint i = 0; i < state->input->vms[vm].n_vcpus; i++) {
+        const guint core = state->topology->cpus[state->vms[vm].cpus[i]].core;
+
+        for (guint at = state->core_start[core]; at < state->core_start[core + 1]; at++)
+            if (state->slots[state->core_cpus[at]].vm == (int) vm)
+                hwloc_bitmap_set (own, state->topology->cpus[state->core_cpus[at]].number);
+    }
     for (guint i = 0; i < reasons->len; i++) {
         const CorralPlanReason *reason = g_ptr_array_index (reasons, i);
         CorralPlanReason *copy;
@@ -274,11 +279,16 @@ plan_reasons_of_vm (PlanState *state, guint vm)
     CorralPlanReason *whole;
     GPtrArray *reasons;
 
+    if (!planned->refused && planned->cpus == NULL) {
+        if (state->no_reasons == NULL)
+            state->no_reasons = g_ptr_array_new ();
+        return g_ptr_array_ref (state->no_reasons);
+    }
     if (planned->container >= 0 && planned->refused &&
         (planned->why == CORRAL_RULE_OWNED || planned->why == CORRAL_RULE_OVERCOMMIT)) {
         question.wish = plan_wish_of_vm (state, vm);
         reasons = answer (&question);
-    } else if (planned->container >= 0 && !planned->refused && planned->cpus != NULL) {
+    } else if (!planned->refused) {
         question.wish = plan_wish_of_vm (state, vm);
         return answer_for_placed (state, &question, vm);
     } else {

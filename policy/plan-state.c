@@ -68,6 +68,18 @@ learn_containers (PlanState *state, GHashTable *by_path, GError **error)
 }
 
 static gboolean
+is_uniform (const CorralPlanVm *vm)
+{
+    if (!vm->running || vm->vcpus == NULL || vm->vcpus[0] == NULL)
+        return FALSE;
+    for (guint i = 1; i < vm->n_vcpus; i++)
+        if (vm->vcpus[i] != vm->vcpus[0] &&
+            (vm->vcpus[i] == NULL || !hwloc_bitmap_isequal (vm->vcpus[i], vm->vcpus[0])))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean
 learn_vms (PlanState *state, GHashTable *by_path, GError **error)
 {
     g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
@@ -85,6 +97,7 @@ learn_vms (PlanState *state, GHashTable *by_path, GError **error)
             return refuse_input (error, "the VM \"%s\" has no vCPUs, or too many", vm->name);
         state->vms[i].container = -1;
         state->vms[i].why_at = -1;
+        state->vms[i].uniform = is_uniform (vm);
         if (g_hash_table_lookup_extended (by_path, vm->path, NULL, &found))
             state->vms[i].container = GPOINTER_TO_INT (found);
     }
@@ -197,19 +210,19 @@ learn_cores (PlanState *state)
         state->core_cpus[next[state->topology->cpus[i].core]++] = i;
 }
 
-/* Cores sorted by the group that they are in. */
+/* Cores sorted by the group that they are in. @start: one more than there are groups, zeros */
 static void
 sort_cores (const guint *group_of, guint n_cores, guint n_groups, guint *start, guint *cores)
 {
-    guint next = 0;
+    g_autofree guint *next = g_new (guint, n_groups + 1);
 
-    for (guint group = 0; group < n_groups; group++) {
-        start[group] = next;
-        for (guint core = 0; core < n_cores; core++)
-            if (group_of[core] == group)
-                cores[next++] = core;
-    }
-    start[n_groups] = next;
+    for (guint core = 0; core < n_cores; core++)
+        start[group_of[core] + 1]++;
+    for (guint group = 0; group < n_groups; group++)
+        start[group + 1] += start[group];
+    memcpy (next, start, (n_groups + 1) * sizeof *next);
+    for (guint core = 0; core < n_cores; core++)
+        cores[next[group_of[core]]++] = core;
 }
 
 static void
@@ -272,6 +285,7 @@ plan_state_free (PlanState *state)
         g_clear_pointer (&state->vms[v].now, g_rc_box_release);
     }
     g_clear_pointer (&state->told.reasons, g_ptr_array_unref);
+    g_clear_pointer (&state->no_reasons, g_ptr_array_unref);
     g_rc_box_release_full (state->tables, tables_clear);
     g_free (state->slots);
     g_free (state->containers);
@@ -326,6 +340,7 @@ plan_state_extend (const PlanState *from, const CorralPlanInput *input)
 
     state->input = input;
     state->told.reasons = NULL;
+    state->no_reasons = NULL;
     g_rc_box_acquire (state->tables);
     state->slots = g_memdup2 (from->slots, MAX (from->n, 1) * sizeof *from->slots);
     extend_containers (state, from);
