@@ -436,30 +436,39 @@ guess_shared (const CorralCapacityRow *row, const CorralProbeCase *what, guint n
     return (guint) (room - MIN (taken, room));
 }
 
-/* The three questions for one place. @candidates: pCPUs that may be got there. */
+/* What was found for the place before, of which places like it may be near: others that could be
+ * moved out of the way are as many there. */
+typedef struct {
+    guint dedicated, isolated, shared;
+} Guess;
+
+/* The three questions for one place. @candidates: pCPUs that may be got there.
+ * @near: (inout): the least that is guessed */
 static void
 ask_largest (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, CorralProbeCase *what,
-             const CorralCpuset *candidates)
+             const CorralCpuset *candidates, Guess *near)
 {
-    guint n_candidates = (guint) hwloc_bitmap_weight (candidates);
-    CorralPlacementMode mode = what->wish.mode;
-    int found;
+    const guint n_candidates = (guint) hwloc_bitmap_weight (candidates);
+    const CorralPlacementMode mode = what->wish.mode;
+    guint guess;
 
     if (mode == CORRAL_MODE_NONE || mode == CORRAL_MODE_DEDICATED) {
         what->wish.mode = CORRAL_MODE_DEDICATED;
-        found = (int) corral_probe_largest (probe, what, n_candidates);
-        row->largest_dedicated = MAX (row->largest_dedicated, found);
+        near->dedicated = corral_probe_largest (probe, what, MAX (n_candidates, near->dedicated));
+        row->largest_dedicated = MAX (row->largest_dedicated, (int) near->dedicated);
         what->wish.smt = CORRAL_SMT_ISOLATE;
         what->wishes = CORRAL_WISH_SMT;
-        found = (int) corral_probe_largest (probe, what, whole_cores (compute, candidates));
-        row->largest_isolated = MAX (row->largest_isolated, found);
+        guess = whole_cores (compute, candidates);
+        near->isolated = corral_probe_largest (probe, what, MAX (guess, near->isolated));
+        row->largest_isolated = MAX (row->largest_isolated, (int) near->isolated);
         what->wish.smt = CORRAL_SMT_PREFER;
         what->wishes = 0;
     }
     if (mode == CORRAL_MODE_NONE || mode == CORRAL_MODE_SHARED) {
         what->wish.mode = CORRAL_MODE_SHARED;
-        found = (int) corral_probe_largest (probe, what, guess_shared (row, what, n_candidates));
-        row->largest_shared = MAX (row->largest_shared, found);
+        guess = guess_shared (row, what, n_candidates);
+        near->shared = corral_probe_largest (probe, what, MAX (guess, near->shared));
+        row->largest_shared = MAX (row->largest_shared, (int) near->shared);
     }
 }
 
@@ -470,6 +479,7 @@ ask_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, gui
     const CorralPlanContainer *container = &compute->input->containers[index];
     g_autoptr (CorralCpuset) candidates = hwloc_bitmap_alloc ();
     g_autoptr (CorralCpuset) kept = hwloc_bitmap_alloc ();
+    Guess near = { 0 };
     CorralProbeCase what = {
         .path = container->path,
         .new_child = container->wish.mode == CORRAL_MODE_NONE,
@@ -486,12 +496,12 @@ ask_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, gui
     hwloc_bitmap_and (candidates, compute->free, region_of (compute, index));
     hwloc_bitmap_and (kept, compute->kept, row->cpus);
     hwloc_bitmap_or (candidates, candidates, kept);
-    ask_largest (compute, probe, row, &what, candidates);
+    ask_largest (compute, probe, row, &what, candidates, &near);
 }
 
 /* In a new container at the top, with the pCPUs of @row. */
 static void
-ask_new_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row)
+ask_new_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row, Guess *near)
 {
     g_autoptr (CorralCpuset) candidates = hwloc_bitmap_alloc ();
     CorralProbeCase what = {
@@ -502,7 +512,7 @@ ask_new_container (Compute *compute, CorralProbe *probe, CorralCapacityRow *row)
     };
 
     hwloc_bitmap_and (candidates, compute->free, row->cpus);
-    ask_largest (compute, probe, row, &what, candidates);
+    ask_largest (compute, probe, row, &what, candidates, near);
 }
 
 static void
@@ -570,6 +580,7 @@ ask_planner (Compute *compute, GError **error)
     g_autoptr (CorralProbe) probe = corral_probe_new (compute->input, compute->plan, error);
     CorralCapacityRow *rows = compute->capacity->rows;
     guint first = 1 + compute->topology->n_nodes;
+    Guess near_host = { 0 }, near_node = { 0 };
 
     if (probe == NULL)
         return FALSE;
@@ -577,7 +588,7 @@ ask_planner (Compute *compute, GError **error)
         ask_container (compute, probe, &rows[first + i], i);
     }
     for (guint i = 0; i < first; i++) {
-        ask_new_container (compute, probe, &rows[i]);
+        ask_new_container (compute, probe, &rows[i], i == 0 ? &near_host : &near_node);
         ask_stranded (compute, probe, &rows[i]);
         for (guint j = 0; j < compute->input->n_containers; j++) {
             if (hwloc_bitmap_isincluded (region_of (compute, j), rows[i].cpus))

@@ -124,7 +124,7 @@ fits (CorralProbe *probe, const CorralProbeCase *what, guint n_vms, guint n_vcpu
 {
     CorralPlanInput input = probe->case_input;
     g_autoptr (PlanState) state = NULL;
-    guint first = input.n_vms;
+    const guint first = input.n_vms;
 
     while (probe->names->len < n_vms)
         g_ptr_array_add (probe->names, g_strdup_printf (PROBE_VM "%u", probe->names->len));
@@ -143,7 +143,10 @@ fits (CorralProbe *probe, const CorralProbeCase *what, guint n_vms, guint n_vcpu
     /* The array may have been moved. */
     probe->input.vms = probe->case_input.vms = input.vms = (const CorralPlanVm *) probe->vms->data;
     input.n_vms = probe->vms->len;
-    state = plan_best_of (plan_state_extend (probe->start, &input));
+    state = plan_state_extend (probe->start, &input);
+    /* Those after it would have what it leaves. */
+    state->any_room_will_do = n_vms == 1 && !what->no_moves;
+    state = plan_best_of (state);
     for (guint i = first; i < input.n_vms; i++)
         if (state->vms[i].refused)
             return FALSE;

@@ -66,12 +66,30 @@ plan_item_container (const PlanState *state, const PlanItem *item)
     return item->kind == PLAN_ITEM_VM ? state->vms[item->index].container : (int) item->index;
 }
 
+/* What a VM has that has its place is on the cores of that. */
+static void
+release_place (PlanState *state, const PlanItem *item)
+{
+    const int *cpus = state->vms[item->index].cpus;
+
+    for (guint i = 0; i < state->input->vms[item->index].n_vcpus; i++) {
+        const guint core = state->topology->cpus[cpus[i]].core;
+
+        for (guint at = state->core_start[core]; at < state->core_start[core + 1]; at++)
+            if (plan_item_has (state, item, state->core_cpus[at]))
+                state->slots[state->core_cpus[at]] = (PlanSlot){ .container = -1, .vm = -1 };
+    }
+}
+
 void
 plan_item_release (PlanState *state, const PlanItem *item)
 {
-    for (guint i = 0; i < state->n; i++)
-        if (plan_item_has (state, item, i))
-            state->slots[i] = (PlanSlot){ .container = -1, .vm = -1 };
+    if (item->kind == PLAN_ITEM_VM && state->vms[item->index].cpus != NULL)
+        release_place (state, item);
+    else
+        for (guint i = 0; i < state->n; i++)
+            if (plan_item_has (state, item, i))
+                state->slots[i] = (PlanSlot){ .container = -1, .vm = -1 };
     state->changes++;
     if (item->kind == PLAN_ITEM_VM)
         g_clear_pointer (&state->vms[item->index].cpus, g_rc_box_release);

@@ -8,8 +8,8 @@
 typedef struct {
     int container; /* that owns it; -1: nobody */
     int vm;        /* whose dedicated vCPU it carries; -1: it is the container's, or idle */
-    gboolean idle; /* kept from use for the sake of the VM @vm, on whose core it is */
-    gboolean pad;  /* held for a reservation that no VM fills yet */
+    guint8 idle;   /* kept from use for the sake of the VM @vm, on whose core it is */
+    guint8 pad;    /* held for a reservation that no VM fills yet */
 } PlanSlot;
 
 typedef struct {
@@ -55,6 +55,8 @@ typedef struct {
     guint *l3_cores;      /* cores, L3 group by L3 group */
     PlanContainer *containers;
     PlanVm *vms;
+    /* Only whether a thing has a place is asked, not what it costs to make room for it. */
+    gboolean any_room_will_do;
     guint64 changes; /* of slots, so far */
     struct {         /* the last VM for which there was no place: another like it has none either */
         int container;

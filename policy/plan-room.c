@@ -291,6 +291,13 @@ room_can_be_made (const PlanState *state, const PlanItem *item)
            would_fit_alone (state, item, &wanted);
 }
 
+/* No room is better than one for which nothing that runs is moved. */
+static gboolean
+is_enough (const PlanState *state, const Best *best)
+{
+    return best->a != NULL && (best->moves == 0 || state->any_room_will_do);
+}
+
 static gboolean
 make_room (PlanState *state, const PlanItem *item)
 {
@@ -302,14 +309,14 @@ make_room (PlanState *state, const PlanItem *item)
     PlanSnapshot before;
 
     plan_snapshot_take (state, &before);
-    for (guint i = 0; i < alone; i++) {
+    for (guint i = 0; i < alone && !is_enough (state, &best); i++) {
         const Victim *a = &g_array_index (victims, Victim, i);
 
         if (has + a->gives >= need)
             try_and_note (state, &before, item, &a->item, NULL, &best);
     }
     for (guint i = 0; i < paired && best.a == NULL; i++)
-        for (guint j = i + 1; j < paired; j++) {
+        for (guint j = i + 1; j < paired && !is_enough (state, &best); j++) {
             const Victim *a = &g_array_index (victims, Victim, j);
             const Victim *b = &g_array_index (victims, Victim, i);
 
