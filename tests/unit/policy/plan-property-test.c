@@ -651,9 +651,11 @@ takes_a_move (const World *world, const CorralPlanInput *input, const CorralPlan
             if (may_have (input, (int) c, cpu) &&
                 (had < 0 || (had == (int) c && !is_a_place (world, cpu))))
                 hwloc_bitmap_set (could, cpu);
-            if (is_a_place (world, cpu))
-                hwloc_bitmap_clr (holds, cpu);
         }
+        for (guint v = 0; v < plan->n_vms; v++)
+            for (guint i = 0;
+                 plan->vms[v].planned && !plan->vms[v].floats && i < plan->vms[v].n_vcpus; i++)
+                hwloc_bitmap_andnot (holds, holds, plan->vms[v].vcpus[i]);
         if (places_in (input, c, could) < places_in (input, c, holds))
             return TRUE;
     }
