@@ -106,10 +106,13 @@ def selftests(name, tests, options):
 def corral(name, build, suite):
     """A suite of inside.py on this kernel, all of its results as they are."""
     seen = 0
+    warnings = 0
+    inside = f"/usr/bin/python3 '{HERE}/inside.py' '{build}' {suite}; '{SERIES}/selftests' --complaints"
     with subprocess.Popen([f'{HERE}/lab.py', '--kernel', f'{ROOT}/build-kernel/{name}', '--tap', '--',
-                           '/usr/bin/python3', f'{HERE}/inside.py', build, suite],
+                           'sh', '-c', inside],
                           stdout=subprocess.PIPE, text=True, errors='replace') as process:
         for line in process.stdout:
+            warnings += bool(WARNING.match(line))
             found = RESULT.fullmatch(line.rstrip('\n'))
             if found:
                 seen += 1
@@ -118,6 +121,7 @@ def corral(name, build, suite):
                 print(line, end='', flush=True)
     if not seen:
         result(False, f'{suite}: no result')
+    result(not warnings, f'the kernel has nothing to complain of after the suite {suite}')
 
 
 def main():
