@@ -368,21 +368,13 @@ on_keepalive (gpointer user_data)
     return G_SOURCE_CONTINUE;
 }
 
-static void
-clear_source (GSource **source)
-{
-    if (*source != NULL)
-        g_source_destroy (*source);
-    g_clear_pointer (source, g_source_unref);
-}
-
 void
 corral_rpc_client_update_timer (CorralRpcClient *client)
 {
     const CorralRpcLimits *limits = &client->server->limits;
     guint seconds;
 
-    clear_source (&client->timer);
+    corral_rpc_clear_source (&client->timer);
     if (client->opened)
         seconds = client->keepalive ? limits->keepalive_interval : 0;
     else
@@ -411,8 +403,8 @@ corral_rpc_client_doom (CorralRpcClient *client)
         return;
     client->doomed = TRUE;
     stop_waiting (client);
-    clear_source (&client->source);
-    clear_source (&client->timer);
+    corral_rpc_clear_source (&client->source);
+    corral_rpc_clear_source (&client->timer);
     client->timer = g_idle_source_new ();
     g_source_set_priority (client->timer, G_PRIORITY_DEFAULT);
     g_source_set_callback (client->timer, on_doomed, client, NULL);
@@ -462,8 +454,8 @@ corral_rpc_client_free (CorralRpcClient *client)
 
     client->doomed = TRUE;
     stop_waiting (client);
-    clear_source (&client->source);
-    clear_source (&client->timer);
+    corral_rpc_clear_source (&client->source);
+    corral_rpc_clear_source (&client->timer);
     if (server->hooks.client_closed != NULL)
         server->hooks.client_closed (client, server->user_data);
     corral_rpc_client_set_data (client, NULL, NULL);

@@ -101,6 +101,11 @@ CorralRpcFrame *corral_rpc_frame_new_error (const CorralWireHeader *call, int co
 gboolean corral_rpc_header_decode (const guint8 *bytes, gsize size, CorralWireHeader *ret_header)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/*----- corral-rpc-server.c -----*/
+
+/* Takes the source from its context, if there is one. */
+void corral_rpc_clear_source (GSource **source);
+
 /*----- corral-rpc-client.c -----*/
 
 CorralRpcClient *corral_rpc_client_new (CorralRpcServer *server, GSocket *socket, gboolean readonly,

@@ -44,8 +44,8 @@ typedef struct {
 
 static void start_accepting (CorralRpcListener *listener);
 
-static void
-clear_source (GSource **source)
+void
+corral_rpc_clear_source (GSource **source)
 {
     if (*source != NULL)
         g_source_destroy (*source);
@@ -58,7 +58,7 @@ listener_free (gpointer data)
     CorralRpcListener *listener = data;
     struct stat st;
 
-    clear_source (&listener->source);
+    corral_rpc_clear_source (&listener->source);
     g_socket_close (listener->socket, NULL);
     g_object_unref (listener->socket);
     /* Another daemon may have put its own socket in this place. */
@@ -79,7 +79,7 @@ on_pause_over (gpointer user_data)
 static void
 pause_accepting (CorralRpcListener *listener)
 {
-    clear_source (&listener->source);
+    corral_rpc_clear_source (&listener->source);
     listener->source = g_timeout_source_new (ACCEPT_PAUSE_MS);
     g_source_set_callback (listener->source, on_pause_over, listener, NULL);
     g_source_attach (listener->source, listener->server->context);
@@ -119,7 +119,7 @@ on_connection (GSocket *socket, GIOCondition condition, gpointer user_data)
 static void
 start_accepting (CorralRpcListener *listener)
 {
-    clear_source (&listener->source);
+    corral_rpc_clear_source (&listener->source);
     listener->source = g_socket_create_source (listener->socket, G_IO_IN, NULL);
     g_source_set_callback (listener->source, G_SOURCE_FUNC (on_connection), listener, NULL);
     g_source_attach (listener->source, listener->server->context);
@@ -326,8 +326,8 @@ corral_rpc_server_free (CorralRpcServer *server)
         return;
     g_ptr_array_unref (server->listeners);
     free_clients (server);
-    clear_source (&server->idle);
-    clear_source (&server->overdue);
+    corral_rpc_clear_source (&server->idle);
+    corral_rpc_clear_source (&server->overdue);
     g_main_context_unref (server->context);
     g_free (server->slots);
     g_free (server);
