@@ -334,6 +334,86 @@ def a_foreign_write_to_the_cpuset_is_repaired(world):
     world.clear()
 
 
+@contextmanager
+def events_alone(world):
+    """A corrald whose slow look never comes, and that nobody reads while we wait: what it finds it was
+    told by the kernel."""
+    world.corrald.stop()
+    world.corrald.write_settings(world.libvirtd, {}, drift_interval=3600)
+    world.corrald.start()
+    try:
+        yield
+    finally:
+        world.corrald.stop()
+        world.corrald.write_settings(world.libvirtd, {})
+        world.corrald.start()
+
+
+def until_said(world, *words):
+    """Waits for a line of corrald's log, which makes it look at nothing."""
+    until(lambda: any(all(w in line for w in words)
+                      for line in proc.read(world.corrald.log).splitlines()),
+          f'corrald to log {words}')
+
+
+def group_of(world, guest, controller):
+    """The directory of the guest's group, where its threads' directories are."""
+    unified = world.session.cgroups.unified
+    place = role(guest, 'emulator')[0].cgroups()['' if unified else controller]
+    return os.path.dirname(f'{world.session.cgroups.point(controller)}{place}')
+
+
+def write(path, text):
+    with open(path, 'w', encoding='ascii') as file:
+        file.write(text)
+
+
+@suite.test
+def a_foreign_write_beneath_a_vms_group_is_told_at_once(world):
+    """To a cpuset of each kind of thread: reported in one container, and repaired in another."""
+    with events_alone(world):
+        for name, drift in (('tell', ''), ('mend', "drift='repair'")):
+            box = world.box(name, f"mode='dedicated' {drift}").define()
+            guest = world.guest(name, box, iothreads=1).define().start()
+            wait_placed(guest, world.cpu, world.house)
+            group = group_of(world, guest, 'cpuset')
+            vcpu, helper = guest.vcpu_threads()[0], role(guest, 'iothread')[0]
+            state = 'repaired' if drift else 'open'
+            write(f'{group}/vcpu0/cpuset.cpus', str(world.house))
+            until_said(world, f'vCPU 0 of the VM "{guest.name}"', f'({state})')
+            write(f'{group}/iothread1/cpuset.cpus', str(world.cpu))
+            until_said(world, f'the emulator of the VM "{guest.name}"', f'({state})')
+            if drift:
+                wait_placed(guest, world.cpu, world.house)
+            else:
+                assert (vcpu.affinity(), helper.affinity()) == ({world.house}, {world.cpu})
+                # The helper's is not taken for gone when somebody looks at the main thread alone.
+                assert world.drift(box, 'affinity', 'gone') is None
+            world.clear()
+
+
+@suite.test
+def a_foreign_write_to_a_cap_is_told_at_once(world):
+    """To the container's own, and to its helpers': on cgroup v1 they are not where the cpusets are."""
+    share = "<corral:share xmlns:corral='urn:corral:1' percent='50' helpers='20'/>"
+    name, more = ('cpu.max', ' 100000') if world.session.cgroups.unified \
+        else ('cpu.cfs_quota_us', '')
+    with events_alone(world):
+        box = world.box('caps', "mode='shared' overcommit='2.0' drift='repair'", share).define()
+        guest = world.guest('c', box).define().start()
+        own = f'{world.session.cgroups.path(box.path, "cpu")}/{name}'
+        until(lambda: proc.read(own).split()[0] == '70000', 'the cap to be that of the plan')
+        helpers = f'{group_of(world, guest, "cpu")}/emulator/{name}'
+        until(lambda: proc.read(helpers).split()[0] == '20000', 'the helpers to have theirs')
+        write(helpers, f'5000{more}')
+        until_said(world, f'the emulator of the VM "{guest.name}" has quota "5000"', '(repaired)')
+        assert proc.read(helpers).split()[0] == '20000'
+        write(own, f'90000{more}')
+        until_said(world, f'the container "{box.path}" has quota "90000"', '(repaired)')
+        assert proc.read(own).split()[0] == '70000'
+        world.clear()
+
+
 @suite.test
 def a_share_follows_its_vms(world):
     """Half a pCPU for each vCPU, a fifth for each VM's helpers; those have a cap of their own."""

@@ -699,6 +699,7 @@ corral_agent_replan (CorralAgent *agent, GError **error)
         return TRUE;
     if (!corral_agent_plans (agent)) {
         release_others (agent);
+        corral_agent_drift_watch (agent);
         return TRUE;
     }
     return plan_and_apply (agent, FALSE, 0, error);

@@ -66,6 +66,8 @@ static void
 look_at_helpers (const Look *look, CorralAgentVm *vm)
 {
     g_autoptr (CorralCpuset) expected = NULL, stray = NULL;
+    const gboolean deep =
+        look->deep || corral_agent_drift_is_suspect (look->drift, look->entry, vm);
     CorralContainerVm described;
     gint64 quota;
     pid_t tid;
@@ -73,13 +75,13 @@ look_at_helpers (const Look *look, CorralAgentVm *vm)
     if (vm->helpers == NULL || vm->inner != look->entry)
         return;
     expected = as_online (look, vm->helpers);
-    if (!look->deep)
+    if (!deep)
         look_at_affinity (look, vm, NULL, vm->pid, vm->helpers);
     else if (!hwloc_bitmap_iszero (expected) &&
              corral_agent_describe (look->agent, vm, &described) &&
              corral_container_helpers_stray (look->agent->core, &described, expected, &tid, &stray))
         found_sets (look, CORRAL_DRIFT_AFFINITY, vm, NULL, vm->helpers, stray);
-    if (vm->helpers_quota_usec >= 0 && look->deep &&
+    if (vm->helpers_quota_usec >= 0 && deep &&
         corral_container_get_helpers_cap (look->agent->core, vm->pid, &quota) &&
         ABS (quota - vm->helpers_quota_usec) > vm->helpers_quota_usec / 10)
         found_quota (look, vm, vm->helpers_quota_usec, quota);

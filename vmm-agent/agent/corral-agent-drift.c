@@ -46,6 +46,7 @@ struct _CorralAgentDrift {
     gboolean checking;
     GHashTable *items;   /* key -> Item */
     GHashTable *written; /* set of names: containers of which a setting was written */
+    GHashTable *vms;     /* set of names: VMs in these, in whose groups one was */
     guint soon;          /* source of a look at these, or 0 */
 };
 
@@ -200,13 +201,18 @@ repair (CorralAgentDrift *drift, Item *item, const CorralAgentDriftFound *found)
 
 /* --- what is found --- */
 
+static char *
+key_of (CorralAgentDriftWhat what, const char *path, const char *vm, int vcpu)
+{
+    return g_strdup_printf ("%d %s %s %d", what, path, vm, vcpu);
+}
+
 void
 corral_agent_drift_found (CorralAgentDrift *drift, const CorralAgentDriftFound *found)
 {
     const char *path = found->entry->stored->partition;
-    g_autofree char *key =
-        g_strdup_printf ("%d %s %s %d", found->what, path, found->vm != NULL ? found->vm->name : "",
-                         found->thread != NULL ? found->thread->vcpu : -1);
+    g_autofree char *key = key_of (found->what, path, found->vm != NULL ? found->vm->name : "",
+                                   found->thread != NULL ? found->thread->vcpu : -1);
     Item *item = g_hash_table_lookup (drift->items, key);
     gboolean fresh = item == NULL || item->until != 0;
 
@@ -323,6 +329,22 @@ corral_agent_drift_on_read (CorralAgent *agent, CorralAgentEntry *entry)
 
 static void look_soon (CorralAgentDrift *drift, gint64 usec);
 
+/* They have been looked at with @entry, which is NULL when it is not there any more. */
+static void
+forget_written_vms (CorralAgentDrift *drift, const CorralAgentEntry *entry)
+{
+    GHashTableIter iter;
+    const char *name;
+
+    g_hash_table_iter_init (&iter, drift->vms);
+    while (g_hash_table_iter_next (&iter, (gpointer *) &name, NULL)) {
+        const CorralAgentVm *vm = g_hash_table_lookup (drift->agent->vms, name);
+
+        if (vm == NULL || vm->inner == NULL || vm->inner == entry)
+            g_hash_table_iter_remove (&iter);
+    }
+}
+
 /* Our own writes come back to us as well: then nothing differs. Who writes in a loop is looked at
  * once a second, and repaired at longer and longer intervals. */
 static gboolean
@@ -345,6 +367,7 @@ on_soon (gpointer data)
         g_hash_table_remove (drift->written, g_ptr_array_index (names, i));
         if (entry != NULL)
             corral_agent_drift_check (drift->agent, entry);
+        forget_written_vms (drift, entry);
     }
     if (wait < G_MAXINT64)
         look_soon (drift, wait);
@@ -358,15 +381,106 @@ look_soon (CorralAgentDrift *drift, gint64 usec)
         drift->soon = g_timeout_add ((guint) (usec / 1000) + 1, on_soon, drift);
 }
 
+gboolean
+corral_agent_drift_is_suspect (const CorralAgentDrift *drift, const CorralAgentEntry *entry,
+                               const CorralAgentVm *vm)
+{
+    static const CorralAgentDriftWhat whats[] = { CORRAL_DRIFT_AFFINITY, CORRAL_DRIFT_QUOTA };
+
+    if (g_hash_table_contains (drift->vms, vm->name))
+        return TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS (whats) && g_hash_table_size (drift->items) > 0; i++) {
+        g_autofree char *key = key_of (whats[i], entry->stored->partition, vm->name, -1);
+        const Item *item = g_hash_table_lookup (drift->items, key);
+
+        if (item != NULL && item->until == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* The VM whose group it is, if it is one's: all its threads are to be looked at. */
+static void
+note_written_vm (CorralAgentDrift *drift, const CorralAgentEntry *entry, const char *path)
+{
+    g_autofree char *name = g_path_get_basename (path);
+    GHashTableIter iter;
+    const CorralAgentVm *vm;
+
+    g_hash_table_iter_init (&iter, drift->agent->vms);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &vm)) {
+        const char *group = vm->group != NULL ? strrchr (vm->group, '/') : NULL;
+
+        if (vm->inner == entry && group != NULL && g_str_equal (group + 1, name))
+            g_hash_table_add (drift->vms, g_strdup (vm->name));
+    }
+}
+
 void
-corral_agent_drift_soon (CorralAgent *agent, CorralAgentEntry *entry)
+corral_agent_drift_soon (CorralAgent *agent, const char *path)
 {
     CorralAgentDrift *drift = agent->planner->drift;
+    CorralAgentEntry *entry = corral_agent_inner (agent, path);
+    const gboolean own = entry != NULL && g_str_equal (entry->stored->partition, path);
+    GHashTableIter iter;
+    CorralAgentEntry *at;
 
-    if (!corral_agent_entry_is_active (entry) || !entry->stored->planned)
-        return;
-    g_hash_table_add (drift->written, g_strdup (entry->stored->name));
-    look_soon (drift, WRITTEN_MSEC * 1000);
+    /* On cgroup v2 what is beneath changes with it, and nobody writes there. */
+    g_hash_table_iter_init (&iter, agent->entries);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &at))
+        if (corral_agent_entry_is_active (at) && at->stored->planned &&
+            (at == entry || (own && corral_agent_path_is_within (at->stored->partition, path)))) {
+            g_hash_table_add (drift->written, g_strdup (at->stored->name));
+            look_soon (drift, WRITTEN_MSEC * 1000);
+        }
+    if (entry != NULL && entry->stored->planned && !own)
+        note_written_vm (drift, entry, path);
+}
+
+/* --- what is watched --- */
+
+/* A container's own cap, its VMs' pins, and where a share has a part for them, its helpers' caps */
+static guint
+watches_for (CorralAgent *agent, const CorralAgentEntry *entry)
+{
+    CorralPlacement wish = entry->stored->placement;
+
+    if (!entry->stored->planned)
+        return 0;
+    corral_host_complete (agent->planner->host, &wish, entry->stored->placement_said);
+    return CORRAL_WATCH_CAP | CORRAL_WATCH_PINS |
+           (wish.helpers_percent > 0 ? CORRAL_WATCH_HELPERS_CAP : 0);
+}
+
+static void
+watch_writes (CorralAgent *agent)
+{
+    g_autoptr (GPtrArray) entries = corral_agent_values (agent->entries);
+
+    for (guint i = 0; i < entries->len; i++) {
+        const CorralAgentEntry *entry = g_ptr_array_index (entries, i);
+
+        if (corral_agent_entry_is_active (entry) && entry->watched != NULL)
+            corral_container_watch_more (agent->core, entry->watched, watches_for (agent, entry));
+    }
+}
+
+void
+corral_agent_drift_unwatched (CorralAgent *agent, const char *path)
+{
+    const guint msec = agent->planner->drift->interval_msec;
+    g_autofree char *when = msec > 0 ? g_strdup_printf ("every %.3g s", msec / 1000.0)
+                                     : g_strdup ("when somebody reads the container");
+
+    corral_agent_problem (
+        agent,
+        g_error_new (
+            CORRAL_ERROR, CORRAL_ERROR_PARTIAL,
+            "cannot watch all writes to what is beneath the container \"%s\": half of "
+            "fs.inotify.max_user_watches are in use; until VMs leave, drift of some VMs is "
+            "found only by the look that comes %s",
+            path, when),
+        NULL);
 }
 
 /* --- the slow look --- */
@@ -389,7 +503,8 @@ corral_agent_drift_watch (CorralAgent *agent)
 {
     CorralAgentDrift *drift = agent->planner->drift;
 
-    if (drift->timer == 0 && drift->interval_msec > 0)
+    watch_writes (agent);
+    if (drift->timer == 0 && drift->interval_msec > 0 && corral_agent_plans (agent))
         drift->timer = g_timeout_add (drift->interval_msec, on_timer, drift);
 }
 
@@ -402,6 +517,7 @@ corral_agent_drift_new (CorralAgent *agent, guint interval_msec)
     drift->interval_msec = interval_msec;
     drift->items = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, item_free);
     drift->written = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    drift->vms = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
     return drift;
 }
 
@@ -414,6 +530,7 @@ corral_agent_drift_free (CorralAgentDrift *drift)
     g_clear_handle_id (&drift->again, g_source_remove);
     g_clear_handle_id (&drift->soon, g_source_remove);
     g_hash_table_unref (drift->written);
+    g_hash_table_unref (drift->vms);
     g_hash_table_unref (drift->items);
     g_free (drift);
 }

@@ -49,3 +49,7 @@ void corral_agent_refused_look (CorralAgent *agent, CorralAgentDrift *drift,
 /* --- corral-agent-drift.c --- */
 
 void corral_agent_drift_found (CorralAgentDrift *drift, const CorralAgentDriftFound *found);
+/* Whether @vm's helpers are to be looked at one by one: somebody has written in its group since the
+ * last such look, or that has found something that is not over. */
+gboolean corral_agent_drift_is_suspect (const CorralAgentDrift *drift,
+                                        const CorralAgentEntry *entry, const CorralAgentVm *vm);

@@ -190,7 +190,11 @@ void corral_agent_drift_free (CorralAgentDrift *drift);
 void corral_agent_drift_check (CorralAgent *agent, CorralAgentEntry *entry);
 /* Somebody reads the active @entry. */
 void corral_agent_drift_on_read (CorralAgent *agent, CorralAgentEntry *entry);
-/* A setting of it was written, by somebody else or by us: looks soon, and at most once a second. */
-void corral_agent_drift_soon (CorralAgent *agent, CorralAgentEntry *entry);
-/* Something is planned: the slow look runs from now on. */
+/* A setting of the container @path, or of a VM's group of that path, was written, by somebody else
+ * or by us: looks soon, and at most once a second. */
+void corral_agent_drift_soon (CorralAgent *agent, const char *path);
+/* There is no room for the watches that would tell of all such writes in the container @path. */
+void corral_agent_drift_unwatched (CorralAgent *agent, const char *path);
+/* A plan is in force: where something is planned, writes beneath it are watched, and the slow look
+ * runs from now on. */
 void corral_agent_drift_watch (CorralAgent *agent);

@@ -110,12 +110,14 @@ on_container_changed (CorralContainerCore *core, const char *path, const char *w
 {
     CorralAgentEntry *entry = entry_watching (agent, path);
 
-    if (entry == NULL)
+    if (g_str_equal (what, "settings"))
+        corral_agent_drift_soon (agent, path);
+    else if (g_str_equal (what, "unwatched"))
+        corral_agent_drift_unwatched (agent, path);
+    else if (entry == NULL)
         corral_agent_group_changed (agent, path);
     else if (g_str_equal (what, "groups"))
         corral_agent_look_soon (agent);
-    else if (g_str_equal (what, "settings"))
-        corral_agent_drift_soon (agent, entry);
     else
         corral_agent_check (agent, entry);
 }

@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Directories that come and go, and files that are written, by inotify. A target is a container or
- * a group; it is followed by watches on its ancestors (to see it made again), on itself, and on the
- * groups in it. */
-#include "vmm-agent/container/container-private.h"
+ * a group. */
+#include "vmm-agent/container/container-watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* A directory has one watch, for all whom it concerns. */
-#define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD)
-
-typedef struct {
-    char *name; /* what the signal says: a path, or a group */
-    char *dir;
-    gboolean is_group;
-    ino_t inode;         /* 0: not there */
-    GHashTable *watched; /* directory -> its watch's number */
-    gboolean moved;      /* something came or went that needs a new look */
-    gboolean gone;       /* it, or what it was in, was removed, and may be there again by now */
-    gboolean dirty;      /* groups in it changed */
-    gboolean written;    /* somebody wrote a setting of its own */
-} Target;
-
-struct _CorralWatch {
-    CorralContainerCore *core; /* owns this */
-    int fd;
-    GSource *source;
-    GHashTable *targets; /* key -> Target */
-    GHashTable *users;   /* watch number -> GPtrArray of Target, borrowed */
-};
+/* How many a user may have on kernels before 5.11, where nobody has said otherwise */
+#define WATCHES_DEFAULT 8192
 
 typedef struct {
     char *name;
@@ -52,12 +29,23 @@ signal_free (gpointer data)
 static void
 target_free (gpointer data)
 {
-    Target *target = data;
+    CorralWatchTarget *target = data;
 
     g_free (target->name);
     g_free (target->dir);
     g_hash_table_unref (target->watched);
+    g_hash_table_unref (target->groups);
     g_free (target);
+}
+
+static void
+place_free (gpointer data)
+{
+    CorralWatchPlace *place = data;
+
+    g_free (place->dir);
+    g_ptr_array_unref (place->users);
+    g_free (place);
 }
 
 void
@@ -70,57 +58,12 @@ corral_watch_free (CorralWatch *watch)
         g_source_unref (watch->source);
     }
     g_hash_table_unref (watch->targets);
-    g_hash_table_unref (watch->users);
+    g_hash_table_unref (watch->places);
     close (watch->fd);
     g_free (watch);
 }
 
-/* --- which directories are watched --- */
-
-static void
-drop_user (CorralWatch *watch, int number, Target *target)
-{
-    GPtrArray *users = g_hash_table_lookup (watch->users, GINT_TO_POINTER (number));
-
-    if (users == NULL)
-        return;
-    g_ptr_array_remove (users, target);
-    if (users->len == 0) {
-        g_hash_table_remove (watch->users, GINT_TO_POINTER (number));
-        inotify_rm_watch (watch->fd, number);
-    }
-}
-
-/* Watches @dir for @target, unless it does. An errno; ENOENT when it is not there. */
-static int
-add_watch (CorralWatch *watch, Target *target, const char *dir)
-{
-    const gboolean is_own = !target->is_group && g_str_equal (dir, target->dir);
-    g_autofree char *link = NULL;
-    GPtrArray *users;
-    int fd, number, err;
-
-    if (g_hash_table_contains (target->watched, dir))
-        return 0;
-    err = corral_io_open (watch->core->main->tree.fd, dir, O_PATH | O_DIRECTORY, &fd);
-    if (err != 0)
-        return err;
-    link = g_strdup_printf ("/proc/self/fd/%d", fd);
-    number = inotify_add_watch (watch->fd, link, WATCH_MASK | (is_own ? IN_MODIFY : 0));
-    err = number < 0 ? errno : 0;
-    close (fd);
-    if (err != 0)
-        return err;
-    users = g_hash_table_lookup (watch->users, GINT_TO_POINTER (number));
-    if (users == NULL) {
-        users = g_ptr_array_new ();
-        g_hash_table_insert (watch->users, GINT_TO_POINTER (number), users);
-    }
-    if (!g_ptr_array_find (users, target, NULL))
-        g_ptr_array_add (users, target);
-    g_hash_table_insert (target->watched, g_strdup (dir), GINT_TO_POINTER (number));
-    return 0;
-}
+/* --- events --- */
 
 static ino_t
 inode_of (CorralWatch *watch, const char *dir)
@@ -135,95 +78,6 @@ inode_of (CorralWatch *watch, const char *dir)
         inode = status.st_ino;
     close (fd);
     return inode;
-}
-
-/* The top, each ancestor that exists, and the target itself; then, in a container, its groups. What
- * is not there is no error: the watch above it will tell. */
-static int
-follow (CorralWatch *watch, Target *target)
-{
-    g_autoptr (GPtrArray) names = NULL;
-    int err = add_watch (watch, target, "");
-
-    for (const char *slash = strchr (target->dir, '/'); err == 0 && slash != NULL;
-         slash = strchr (slash + 1, '/')) {
-        g_autofree char *ancestor = g_strndup (target->dir, (gsize) (slash - target->dir));
-
-        err = add_watch (watch, target, ancestor);
-    }
-    if (err == 0)
-        err = add_watch (watch, target, target->dir);
-    if (err == 0 && !target->is_group)
-        err = corral_io_list (watch->core->main->tree.fd, target->dir, &names);
-    for (guint i = 0; err == 0 && names != NULL && i < names->len; i++)
-        if (corral_container_is_group (g_ptr_array_index (names, i))) {
-            g_autofree char *group = corral_dir_file (target->dir, g_ptr_array_index (names, i));
-
-            err = add_watch (watch, target, group);
-            err = err == ENOENT ? 0 : err;
-        }
-    return err == ENOENT || err == ENODEV ? 0 : err;
-}
-
-/* Drops the watches of @top and all beneath it: the directories are gone, and new ones of these
- * names need new watches. The kernel's cgroup directories do not say so themselves (no IN_IGNORED
- * comes). */
-static void
-forget_dir (CorralWatch *watch, Target *target, const char *top)
-{
-    GHashTableIter iter;
-    gpointer dir, number;
-
-    g_hash_table_iter_init (&iter, target->watched);
-    while (g_hash_table_iter_next (&iter, &dir, &number))
-        if (corral_container_dir_within (dir, top)) {
-            g_hash_table_iter_remove (&iter);
-            drop_user (watch, GPOINTER_TO_INT (number), target);
-        }
-}
-
-/* The same where inotify does tell. */
-static void
-forget_number (CorralWatch *watch, int number)
-{
-    GPtrArray *users = g_hash_table_lookup (watch->users, GINT_TO_POINTER (number));
-
-    for (guint i = 0; users != NULL && i < users->len; i++) {
-        Target *target = g_ptr_array_index (users, i);
-        GHashTableIter iter;
-        gpointer value;
-
-        target->moved = TRUE;
-        g_hash_table_iter_init (&iter, target->watched);
-        while (g_hash_table_iter_next (&iter, NULL, &value))
-            if (GPOINTER_TO_INT (value) == number)
-                g_hash_table_iter_remove (&iter);
-    }
-    g_hash_table_remove (watch->users, GINT_TO_POINTER (number));
-}
-
-static const char *
-dir_of_number (Target *target, int number)
-{
-    GHashTableIter iter;
-    gpointer dir, value;
-
-    g_hash_table_iter_init (&iter, target->watched);
-    while (g_hash_table_iter_next (&iter, &dir, &value))
-        if (GPOINTER_TO_INT (value) == number)
-            return dir;
-    return NULL;
-}
-
-/* --- events --- */
-
-static gboolean
-is_role (const char *name)
-{
-    CorralThreadRole role;
-    int index;
-
-    return corral_container_role_parse (name, &role, &index);
 }
 
 /* A write raises IN_MODIFY, whoever writes; and the kernel does when it takes a partition away. */
@@ -247,75 +101,96 @@ is_setting (const char *name)
 }
 
 static void
-take_write (Target *target, const struct inotify_event *event)
+take_write (CorralWatchTarget *target, const char *dir, const char *name)
 {
-    const char *dir = dir_of_number (target, event->wd);
+    const CorralWatchLevel level = corral_watch_level (target, dir);
 
-    if (dir != NULL && !target->is_group && g_str_equal (dir, target->dir) &&
-        is_setting (event->name))
+    if (target->is_group || level == CORRAL_WATCH_ABOVE || !is_setting (name))
+        return;
+    if (level == CORRAL_WATCH_OWN)
         target->written = TRUE;
+    else if ((target->more & CORRAL_WATCH_PINS) != 0)
+        g_hash_table_add (target->groups, corral_watch_group_of (target, dir));
 }
 
 static void
-take_entry (CorralWatch *watch, Target *target, const struct inotify_event *event)
+take_entry (CorralWatch *watch, CorralWatchTarget *target, const CorralHierarchy *h,
+            const char *dir, const struct inotify_event *event)
 {
-    g_autofree char *dir = g_strdup (dir_of_number (target, event->wd));
+    const gboolean is_main = h == watch->core->main;
+    const CorralWatchLevel level = corral_watch_level (target, dir);
     const char *name = event->name;
-    g_autofree char *child = NULL;
+    g_autofree char *child = corral_dir_file (dir, name);
+    CorralThreadRole role;
+    int index;
 
-    if (dir == NULL)
-        return;
-    child = corral_dir_file (dir, name);
-    forget_dir (watch, target, child);
-    if (strlen (dir) < strlen (target->dir)) {
+    corral_watch_forget_dir (watch, target, h, child);
+    if (level == CORRAL_WATCH_ABOVE) {
         const gboolean holds = corral_container_dir_within (target->dir, child);
 
         target->moved |= holds;
-        target->gone |= holds && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0;
-    } else if (!g_str_equal (dir, target->dir) || target->is_group)
-        target->dirty |= is_role (name);
-    else if (corral_container_is_group (name))
-        target->moved = target->dirty = TRUE;
+        target->gone |= is_main && holds && (event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0;
+    } else if (level == CORRAL_WATCH_OWN && !target->is_group) {
+        if (!corral_container_is_group (name))
+            return;
+        target->moved = TRUE;
+        target->dirty |= is_main;
+    } else {
+        target->dirty |= is_main && corral_container_role_parse (name, &role, &index);
+        if ((event->mask & (IN_CREATE | IN_MOVED_TO)) != 0)
+            corral_watch_take_role (watch, target, h, dir, name);
+    }
+}
+
+static void
+take_overflow (CorralWatch *watch)
+{
+    GHashTableIter iter;
+    CorralWatchTarget *target;
+
+    /* Events were lost: everything may have changed. */
+    g_hash_table_iter_init (&iter, watch->targets);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &target))
+        target->moved = target->dirty = target->written = target->lost = TRUE;
 }
 
 static void
 take_event (CorralWatch *watch, const struct inotify_event *event)
 {
     g_autoptr (GPtrArray) users = NULL;
-    GPtrArray *now;
+    g_autofree char *dir = NULL;
+    const CorralHierarchy *h;
+    const CorralWatchPlace *place;
 
     if ((event->mask & IN_Q_OVERFLOW) != 0) {
-        GHashTableIter iter;
-        gpointer target;
-
-        /* Events were lost: everything may have changed. */
-        g_hash_table_iter_init (&iter, watch->targets);
-        while (g_hash_table_iter_next (&iter, NULL, &target))
-            ((Target *) target)->moved = ((Target *) target)->dirty = ((Target *) target)->written =
-                TRUE;
+        take_overflow (watch);
         return;
     }
     if ((event->mask & IN_IGNORED) != 0) {
-        forget_number (watch, event->wd);
+        corral_watch_forget_number (watch, event->wd);
         return;
     }
-    now = g_hash_table_lookup (watch->users, GINT_TO_POINTER (event->wd));
-    /* A copy: what is found changes who watches. */
-    users = now != NULL ? g_ptr_array_copy (now, NULL, NULL) : NULL;
-    for (guint i = 0; users != NULL && i < users->len; i++) {
-        Target *target = g_ptr_array_index (users, i);
+    place = g_hash_table_lookup (watch->places, GINT_TO_POINTER (event->wd));
+    if (place == NULL)
+        return;
+    /* Copies: what is found changes who watches, and what. */
+    users = g_ptr_array_copy (place->users, NULL, NULL);
+    dir = g_strdup (place->dir);
+    h = place->h;
+    for (guint i = 0; i < users->len; i++) {
+        CorralWatchTarget *target = g_ptr_array_index (users, i);
 
         if ((event->mask & IN_MODIFY) != 0 && event->len > 0)
-            take_write (target, event);
+            take_write (target, dir, event->name);
         else if (event->len > 0)
-            take_entry (watch, target, event);
+            take_entry (watch, target, h, dir, event);
         else
             target->moved = TRUE;
     }
 }
 
 static void
-queue (GPtrArray *signals, const Target *target, const char *what)
+queue (GPtrArray *signals, const CorralWatchTarget *target, const char *what)
 {
     Signal *signal = g_new (Signal, 1);
 
@@ -324,7 +199,22 @@ queue (GPtrArray *signals, const Target *target, const char *what)
 }
 
 static void
-look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
+queue_groups (GPtrArray *signals, const CorralWatchTarget *target)
+{
+    GHashTableIter iter;
+    gpointer name;
+
+    g_hash_table_iter_init (&iter, target->groups);
+    while (g_hash_table_iter_next (&iter, &name, NULL)) {
+        Signal *signal = g_new (Signal, 1);
+
+        *signal = (Signal){ g_strconcat (target->name, "/", name, NULL), "settings" };
+        g_ptr_array_add (signals, signal);
+    }
+}
+
+static void
+look_again (CorralWatch *watch, CorralWatchTarget *target, GPtrArray *signals)
 {
     if (target->moved) {
         const ino_t now = inode_of (watch, target->dir);
@@ -339,7 +229,7 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
             }
             target->inode = now;
         }
-        (void) follow (watch, target);
+        (void) corral_watch_follow (watch, target, target->lost);
     }
     if (target->dirty && target->inode != 0) {
         /* When libvirt removes a VM's group, what we made for it elsewhere is left. */
@@ -349,7 +239,52 @@ look_again (CorralWatch *watch, Target *target, GPtrArray *signals)
     }
     if (target->written && target->inode != 0 && !target->is_group)
         queue (signals, target, "settings");
-    target->moved = target->gone = target->dirty = target->written = FALSE;
+    if (target->inode != 0)
+        queue_groups (signals, target);
+    g_hash_table_remove_all (target->groups);
+    target->moved = target->gone = target->dirty = target->written = target->lost = FALSE;
+}
+
+/* There may be room again for what there was none for. */
+static void
+try_again (CorralWatch *watch)
+{
+    GHashTableIter iter;
+    CorralWatchTarget *target;
+
+    if (!watch->lacking || g_hash_table_size (watch->places) >= watch->lacking_at)
+        return;
+    watch->lacking = FALSE;
+    watch->lacking_at = g_hash_table_size (watch->places);
+    g_hash_table_iter_init (&iter, watch->targets);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &target)) {
+        if (!target->lacking)
+            continue;
+        (void) corral_watch_follow (watch, target, TRUE);
+        g_hash_table_remove_all (target->groups);
+        watch->lacking |= target->lacking;
+    }
+    watch->lacking_at = g_hash_table_size (watch->places);
+}
+
+/* The first target that lacks something is told, and the next when none has lacked anything since.
+ * Returns: (nullable): borrowed */
+static const CorralWatchTarget *
+find_lacking (CorralWatch *watch)
+{
+    GHashTableIter iter;
+    CorralWatchTarget *target;
+
+    if (watch->lacking)
+        return NULL;
+    g_hash_table_iter_init (&iter, watch->targets);
+    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &target))
+        if (target->lacking) {
+            watch->lacking = TRUE;
+            watch->lacking_at = g_hash_table_size (watch->places);
+            return target;
+        }
+    return NULL;
 }
 
 static void
@@ -373,6 +308,7 @@ on_events (gint fd, GIOCondition condition, gpointer data)
     CorralWatch *watch = data;
     g_autoptr (CorralContainerCore) core = g_object_ref (watch->core);
     g_autoptr (GPtrArray) signals = g_ptr_array_new_with_free_func (signal_free);
+    const CorralWatchTarget *lacking;
     GHashTableIter iter;
     gpointer target;
 
@@ -380,6 +316,10 @@ on_events (gint fd, GIOCondition condition, gpointer data)
     g_hash_table_iter_init (&iter, watch->targets);
     while (g_hash_table_iter_next (&iter, NULL, &target))
         look_again (watch, target, signals);
+    try_again (watch);
+    lacking = find_lacking (watch);
+    if (lacking != NULL)
+        queue (signals, lacking, "unwatched");
     /* Only now, since a handler may watch and unwatch. */
     for (guint i = 0; i < signals->len; i++) {
         const Signal *signal = g_ptr_array_index (signals, i);
@@ -387,6 +327,19 @@ on_events (gint fd, GIOCondition condition, gpointer data)
         corral_container_emit_changed (core, signal->name, signal->what);
     }
     return G_SOURCE_CONTINUE;
+}
+
+/* Half of what we may have, since it is one number for all programs of a user. */
+static guint
+read_limit (const CorralContainerCore *core)
+{
+    g_autofree char *text = NULL;
+    guint64 limit = WATCHES_DEFAULT;
+
+    if (corral_io_read (core->io.root_fd, "proc/sys/fs/inotify/max_user_watches", &text) == 0 &&
+        !g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32, &limit, NULL))
+        limit = WATCHES_DEFAULT;
+    return (guint) (limit / 2);
 }
 
 static CorralWatch *
@@ -407,8 +360,8 @@ ensure_watch (CorralContainerCore *core, GError **error)
     watch->core = core;
     watch->fd = fd;
     watch->targets = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, target_free);
-    watch->users = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL,
-                                          (GDestroyNotify) g_ptr_array_unref);
+    watch->places = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL, place_free);
+    watch->limit = read_limit (core);
     watch->source = g_unix_fd_source_new (fd, G_IO_IN);
     g_source_set_callback (watch->source, G_SOURCE_FUNC (on_events), watch, NULL);
     context = g_main_context_ref_thread_default ();
@@ -427,15 +380,12 @@ static void
 remove_target (CorralContainerCore *core, const char *name, gboolean is_group)
 {
     g_autofree char *key = key_of (name, is_group);
-    Target *target = core->watch != NULL ? g_hash_table_lookup (core->watch->targets, key) : NULL;
-    GHashTableIter iter;
-    gpointer number;
+    CorralWatchTarget *target =
+        core->watch != NULL ? g_hash_table_lookup (core->watch->targets, key) : NULL;
 
     if (target == NULL)
         return;
-    g_hash_table_iter_init (&iter, target->watched);
-    while (g_hash_table_iter_next (&iter, NULL, &number))
-        drop_user (core->watch, GPOINTER_TO_INT (number), target);
+    corral_watch_forget (core->watch, target);
     g_hash_table_remove (core->watch->targets, key);
 }
 
@@ -445,20 +395,21 @@ add_target (CorralContainerCore *core, const char *name, const char *dir, gboole
 {
     CorralWatch *watch = ensure_watch (core, error);
     g_autofree char *key = key_of (name, is_group);
-    Target *target;
+    CorralWatchTarget *target;
     int err;
 
     if (watch == NULL)
         return FALSE;
     if (g_hash_table_contains (watch->targets, key))
         return TRUE;
-    target = g_new0 (Target, 1);
+    target = g_new0 (CorralWatchTarget, 1);
     target->name = g_strdup (name);
     target->dir = g_strdup (dir);
     target->is_group = is_group;
     target->watched = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    target->groups = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_insert (watch->targets, g_strdup (key), target);
-    err = follow (watch, target);
+    err = corral_watch_follow (watch, target, TRUE);
     target->inode = inode_of (watch, dir);
     if (err == 0)
         return TRUE;
@@ -492,4 +443,26 @@ void
 corral_container_unwatch_group (CorralContainerCore *core, const char *group)
 {
     remove_target (core, group, TRUE);
+}
+
+void
+corral_container_watch_more (CorralContainerCore *core, const char *path, guint more)
+{
+    g_autofree char *key = key_of (path, FALSE);
+    CorralWatchTarget *target =
+        core->watch != NULL ? g_hash_table_lookup (core->watch->targets, key) : NULL;
+    const CorralWatchTarget *lacking;
+
+    if (target == NULL || target->more == more)
+        return;
+    target->more = more;
+    corral_watch_forget_unwanted (core->watch, target);
+    (void) corral_watch_follow (core->watch, target, TRUE);
+    g_hash_table_remove_all (target->groups);
+    lacking = find_lacking (core->watch);
+    if (lacking != NULL) {
+        g_autofree char *name = g_strdup (lacking->name);
+
+        corral_container_emit_changed (core, name, "unwatched");
+    }
 }

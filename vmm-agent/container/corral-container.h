@@ -428,11 +428,33 @@ gboolean corral_container_get_kvm_vcpus (CorralContainerCore *core, pid_t pid, G
 
 /* Signal "changed" (const char *path, const char *what): the container @path, or the groups in it,
  * changed from outside or by us; @what is "appeared", "vanished", "groups" (a group, or a vcpuN in
- * one, came or went) or "settings" (its cpuset, cap or partition was written, in the hierarchy that
- * cpuset is in). From inotify on the thread-default main context; nothing is polled. */
+ * one, came or went) or "settings" (its cpuset, cap or partition was written). From inotify on the
+ * thread-default main context; nothing is polled. */
 gboolean corral_container_watch (CorralContainerCore *core, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
 void corral_container_unwatch (CorralContainerCore *core, const char *path);
+
+/* Whose writes matter beside those to a container's own directory where cpuset is: each VM costs a
+ * watch for each directory, so this is for containers that need it. */
+typedef enum {
+    CORRAL_WATCH_CAP = 1 << 0,         /* its cap, on cgroup v1: elsewhere it is always watched */
+    CORRAL_WATCH_PINS = 1 << 1,        /* cpusets of its groups, and of what is in them */
+    CORRAL_WATCH_HELPERS_CAP = 1 << 2, /* caps of emulators and I/O threads, on cgroup v1 */
+} CorralWatchMore;
+
+/**
+ * corral_container_watch_more:
+ * @more: of CorralWatchMore; what was asked for before and is not in it is watched no more
+ *
+ * Of a container that is watched. Signal "changed", with @what "settings": for a group, with the
+ * path that it would have as a container's ("/machine/prod/qemu-1-web1.libvirt-qemu"); also for one
+ * that has just come, whose settings were written before it was watched.
+ *
+ * At most half of the watches that the kernel lets a user have (fs.inotify.max_user_watches) are
+ * taken. Where there is no room for all of it, @what is "unwatched", once: writes to some groups of
+ * this container, and maybe of others, are not told, until VMs leave and all of it has room again.
+ */
+void corral_container_watch_more (CorralContainerCore *core, const char *path, guint more);
 /* The same for a group directory anywhere (where libvirt put a VM that was moved away). The
  * signal's path is then @group. */
 gboolean corral_container_watch_group (CorralContainerCore *core, const char *group, GError **error)

@@ -45,11 +45,11 @@ class Corrald:
         self.virsh_ro = Virsh(self.uri_ro)
         session.closers.append(self.notify.close)
 
-    def write_settings(self, libvirtd, qmp):
+    def write_settings(self, libvirtd, qmp, drift_interval=1):
         lines = ['[corrald]', f'definition_dir={self.definitions}', f'state_dir={self.state}',
                  f'socket_dir={self.folder}']
         if os.path.exists(self.host_file):
-            lines += [f'host_file={self.host_file}', 'drift_interval=1']
+            lines += [f'host_file={self.host_file}', f'drift_interval={drift_interval}']
         lines += ['[libvirt]', f'uri={libvirtd.uri if libvirtd else ""}']
         if libvirtd:
             lines.append(f'state_dir={libvirtd.state_folder}')

@@ -141,11 +141,193 @@ test_told (Fixture *f, gconstpointer unused)
     stop (f, &planned);
 }
 
+/* --- beneath a VM's group, and where the caps are --- */
+
+#define SHARED                                                                                     \
+    "<corral:placement xmlns:corral='urn:corral:1' mode='shared' overcommit='2.0' %s/>"            \
+    "<corral:share xmlns:corral='urn:corral:1' percent='50' helpers='20'/>"
+
+typedef struct {
+    Planned planned;
+    char *group; /* of the VM, in each hierarchy */
+} Beneath;
+
+/* A container of one pCPU and a housekeeping one, with a VM of two vCPUs in a group of ours */
+static gboolean
+start_beneath (Fixture *f, const char *drift, Beneath *b)
+{
+    g_autofree char *extra = g_strdup_printf (SHARED, drift);
+    CorralMemberDef member = { CORRAL_MEMBER_VM, (char *) "vm", -1 };
+    CorralVmInventory *inventory = corral_agent_inventory (f->agent);
+    FakeVm *vm = fixture_vm (f, 2);
+    g_autoptr (CorralCpuset) mems = NULL;
+    g_autofree char *path = NULL;
+    g_autoptr (GError) error = NULL;
+
+    memset (b, 0, sizeof *b);
+    b->planned.told = g_string_new (NULL);
+    b->planned.path = fixture_path (f, "/web");
+    g_assert_true (corral_container_core_host_cpus (f->core, &b->planned.other, &mems, NULL));
+    if (hwloc_bitmap_weight (b->planned.other) < 2) {
+        g_test_skip ("this machine has one CPU");
+        return FALSE;
+    }
+    fake_inventory_settle (inventory);
+    fixture_define_and_start (f, "web", "/web", extra);
+    g_signal_connect (f->agent, "event", G_CALLBACK (on_event), &b->planned);
+    fake_inventory_add (inventory, "vm", vm, CORRAL_VM_QMP, NULL, NULL);
+    g_assert_true (corral_agent_attach (f->agent, "web", &member, CORRAL_AFFECT_LIVE, &error));
+    g_assert_no_error (error);
+    g_assert_true (corral_container_of_process (f->core, vm->pid, &path, &b->group, NULL, &error));
+    g_assert_no_error (error);
+    return TRUE;
+}
+
+static void
+stop_beneath (Fixture *f, Beneath *b)
+{
+    stop (f, &b->planned);
+    g_free (b->group);
+}
+
+/* Runs the main loop until nothing comes: our own writes are told by inotify as well. */
+static void
+settle (Fixture *f)
+{
+    const gint64 end = g_get_monotonic_time () + 3 * G_USEC_PER_SEC / 2;
+
+    while (g_get_monotonic_time () < end)
+        if (!g_main_context_iteration (NULL, FALSE))
+            g_usleep (1000);
+}
+
+static char *
+role_file (const Beneath *b, const char *role, const char *file)
+{
+    return g_strjoin ("/", b->group, role, file, NULL);
+}
+
+static void
+write_foreign (Fixture *f, CorralHierarchy *h, const char *file, const char *text)
+{
+    g_assert_cmpint (corral_io_write (&f->core->io, &h->tree, file, text), ==, 0);
+}
+
+static void
+assert_text (CorralHierarchy *h, const char *file, const char *expected)
+{
+    g_autofree char *text = NULL;
+
+    g_assert_cmpint (corral_io_read (h->tree.fd, file, &text), ==, 0);
+    g_assert_cmpstr (text, ==, expected);
+}
+
+static char *
+text_of (CorralHierarchy *h, const char *file)
+{
+    char *text = NULL;
+
+    g_assert_cmpint (corral_io_read (h->tree.fd, file, &text), ==, 0);
+    return text;
+}
+
+static void
+test_pins (Fixture *f, gconstpointer unused)
+{
+    Beneath b;
+
+    FIXTURE_CHECK (f);
+    if (start_beneath (f, "drift='repair'", &b)) {
+        CorralHierarchy *h = f->core->cpuset;
+        const char *name = corral_backend_of (h)->cpus_file;
+        g_autofree char *vcpu = role_file (&b, "vcpu1", name);
+        g_autofree char *helper = role_file (&b, "emulator", name);
+        g_autofree char *vcpu_cpus = NULL, *helper_cpus = NULL;
+
+        settle (f);
+        /* What we wrote ourselves is no drift. */
+        g_assert_cmpstr (b.planned.told->str, ==, "");
+        vcpu_cpus = text_of (h, vcpu);
+        helper_cpus = text_of (h, helper);
+        g_assert_cmpstr (vcpu_cpus, !=, helper_cpus);
+        write_foreign (f, h, vcpu, helper_cpus);
+        wait_told (&b.planned, "(repaired)");
+        g_assert_nonnull (strstr (b.planned.told->str, "vCPU 1 of the VM \"vm\""));
+        assert_text (h, vcpu, vcpu_cpus);
+        g_string_truncate (b.planned.told, 0);
+        write_foreign (f, h, helper, vcpu_cpus);
+        wait_told (&b.planned, "(repaired)");
+        g_assert_nonnull (strstr (b.planned.told->str, "the emulator of the VM \"vm\""));
+        assert_text (h, helper, helper_cpus);
+    }
+    stop_beneath (f, &b);
+}
+
+static void
+test_caps (Fixture *f, gconstpointer unused)
+{
+    Beneath b;
+
+    FIXTURE_CHECK (f);
+    if (start_beneath (f, "drift='repair'", &b)) {
+        CorralHierarchy *cpu = f->core->cpu;
+        const gboolean v1 = cpu->version == 1;
+        const char *name = v1 ? "cpu.cfs_quota_us" : "cpu.max";
+        g_autofree char *dir = NULL, *own = NULL, *helpers = role_file (&b, "emulator", name);
+
+        g_assert_true (corral_container_path_to_dir (b.planned.path, &dir, NULL));
+        own = corral_dir_file (dir, name);
+        /* Two vCPUs of half a pCPU, and a fifth for the helpers */
+        assert_text (cpu, own, v1 ? "120000" : "120000 100000");
+        assert_text (cpu, helpers, v1 ? "20000" : "20000 100000");
+        settle (f);
+        g_assert_cmpstr (b.planned.told->str, ==, "");
+        write_foreign (f, cpu, own, v1 ? "130000" : "130000 100000");
+        wait_told (&b.planned, "(repaired)");
+        g_assert_nonnull (strstr (b.planned.told->str, "quota \"130000\""));
+        assert_text (cpu, own, v1 ? "120000" : "120000 100000");
+        g_string_truncate (b.planned.told, 0);
+        write_foreign (f, cpu, helpers, v1 ? "5000" : "5000 100000");
+        wait_told (&b.planned, "(repaired)");
+        g_assert_nonnull (strstr (b.planned.told->str, "the emulator of the VM \"vm\" has quota"));
+        assert_text (cpu, helpers, v1 ? "20000" : "20000 100000");
+    }
+    stop_beneath (f, &b);
+}
+
+/* Somebody looks at the main thread alone: what is wrong with another helper is not over by that.
+ */
+static void
+test_stays_open (Fixture *f, gconstpointer unused)
+{
+    Beneath b;
+
+    FIXTURE_CHECK (f);
+    if (start_beneath (f, "", &b)) {
+        CorralHierarchy *cpu = f->core->cpu;
+        const gboolean v1 = cpu->version == 1;
+        g_autofree char *helpers = role_file (&b, "emulator", v1 ? "cpu.cfs_quota_us" : "cpu.max");
+
+        write_foreign (f, cpu, helpers, v1 ? "5000" : "5000 100000");
+        wait_told (&b.planned, "(open)");
+        for (int i = 0; i < 8; i++) {
+            g_autofree char *xml = corral_agent_drift_xml (f->agent, NULL, NULL);
+
+            g_assert_nonnull (strstr (xml, "state='open'"));
+        }
+        g_assert_null (strstr (b.planned.told->str, "(gone)"));
+    }
+    stop_beneath (f, &b);
+}
+
 int
 main (int argc, char **argv)
 {
     g_test_init (&argc, &argv, NULL);
     FIXTURE_ADD ("/drift/repaired", test_repaired);
     FIXTURE_ADD ("/drift/told", test_told);
+    FIXTURE_ADD ("/drift/pins", test_pins);
+    FIXTURE_ADD ("/drift/caps", test_caps);
+    FIXTURE_ADD ("/drift/stays-open", test_stays_open);
     return g_test_run ();
 }

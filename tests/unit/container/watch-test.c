@@ -238,6 +238,316 @@ test_settings (gconstpointer kind)
     drop (host, group);
 }
 
+/* --- what is beneath --- */
+
+#define MORE (CORRAL_WATCH_CAP | CORRAL_WATCH_PINS | CORRAL_WATCH_HELPERS_CAP)
+
+typedef struct {
+    Host *host;
+    Log *log;
+    char *path, *dir;
+    char *group, *group_path;
+    Vm *vm;
+} More;
+
+static void
+write_quota (Host *host, const char *dir, const char *file, const char *text)
+{
+    g_autofree char *path = g_strconcat (dir, file, NULL);
+
+    g_assert_cmpint (corral_io_write (&host->core->io, &host->core->cpu->tree, path, text), ==, 0);
+}
+
+/* Another one each time, and a larger one: v1 takes none that is above the container's. */
+static void
+write_cap (Host *host, const char *dir)
+{
+    static guint quota = 10000;
+    g_autofree char *text = g_strdup_printf ("%u", ++quota);
+
+    write_quota (host, dir, host->core->cpu->version == 1 ? "/cpu.cfs_quota_us" : "/cpu.max", text);
+}
+
+static void
+set_limit (Host *host, guint limit)
+{
+    g_autofree char *folder =
+        g_strdup_printf ("/proc/self/fd/%d/proc/sys/fs/inotify", host->core->io.root_fd);
+    g_autofree char *file = g_build_filename (folder, "max_user_watches", NULL);
+    g_autofree char *text = g_strdup_printf ("%u\n", limit);
+
+    g_assert_cmpint (g_mkdir_with_parents (folder, 0755), ==, 0);
+    g_assert_true (g_file_set_contents (file, text, -1, NULL));
+}
+
+static guint
+count_slashes (const char *dir)
+{
+    guint n = 0;
+
+    for (; *dir != '\0'; dir++)
+        n += *dir == '/' ? 1 : 0;
+    return n;
+}
+
+/* A container that is watched, with a group as libvirt makes it. @room: for so many of what is in
+ * the group; 0: for all */
+static void
+more_begin (More *m, HostKind kind, guint room)
+{
+    m->host = host_new (kind);
+    if (m->host == NULL)
+        return;
+    m->log = log_new (m->host);
+    m->path = host_path (m->host, "a");
+    m->dir = host_dir (m->host, "a");
+    g_assert_true (corral_container_create (m->host->core, m->path, NULL, NULL, NULL));
+    m->vm = host_spawn (m->host, 4);
+    m->group = host_libvirt_group (m->host, "a", "qemu-1-web", m->vm);
+    m->group_path = g_strconcat (m->path, "/qemu-1-web.libvirt-qemu", NULL);
+    /* Half of it is ours: the top, what is above the container, the container and its group. */
+    if (room > 0)
+        set_limit (m->host, 2 * (1 + count_slashes (m->dir) + 1 + 1 + room));
+    g_assert_true (corral_container_watch (m->host->core, m->path, NULL));
+    expect_nothing (m->log);
+}
+
+static void
+more_clear (More *m)
+{
+    g_clear_pointer (&m->log, log_free);
+    g_clear_pointer (&m->host, host_free);
+    g_free (m->path);
+    g_free (m->dir);
+    g_free (m->group);
+    g_free (m->group_path);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (More, more_clear)
+
+/* In the group's directory @role, or in its own: ""; another value than the last time */
+static void
+write_role (const More *m, const char *role)
+{
+    static guint times;
+    g_autofree char *dir = *role != '\0' ? corral_dir_file (m->group, role) : g_strdup (m->group);
+    g_autofree char *one = host_one (m->host->cpu[times++ % 2]);
+    g_autofree char *both = g_strdup_printf ("%u,%u", m->host->cpu[0], m->host->cpu[1]);
+
+    write_setting (m->host, dir, *role != '\0' ? one : both);
+}
+
+static void
+cap_role (const More *m, const char *role)
+{
+    g_autofree char *dir = corral_dir_file (m->group, role);
+
+    write_cap (m->host, dir);
+}
+
+/* Whoever writes into a group is told with it, where that was asked for, and only there. */
+static void
+test_pins (gconstpointer kind)
+{
+    g_auto (More) m = { NULL };
+
+    more_begin (&m, GPOINTER_TO_INT (kind), 0);
+    if (m.host == NULL)
+        return;
+    write_role (&m, "vcpu1");
+    expect_nothing (m.log);
+    corral_container_watch_more (m.host->core, m.path, CORRAL_WATCH_PINS);
+    expect_nothing (m.log);
+    for (int again = 0; again < 3; again++) {
+        write_role (&m, "vcpu0");
+        expect (m.log, m.group_path, "settings");
+        expect_nothing (m.log);
+    }
+    write_role (&m, "emulator");
+    expect (m.log, m.group_path, "settings");
+    write_role (&m, "iothread1");
+    expect (m.log, m.group_path, "settings");
+    write_role (&m, "");
+    expect (m.log, m.group_path, "settings");
+    expect_nothing (m.log);
+    corral_container_watch_more (m.host->core, m.path, 0);
+    write_role (&m, "vcpu0");
+    write_role (&m, "");
+    expect_nothing (m.log);
+}
+
+/* Caps are in a hierarchy of their own on cgroup v1. */
+static void
+test_caps (gconstpointer kind)
+{
+    g_auto (More) m = { NULL };
+    gboolean v1;
+
+    more_begin (&m, GPOINTER_TO_INT (kind), 0);
+    if (m.host == NULL)
+        return;
+    v1 = m.host->core->cpu != m.host->core->main;
+    corral_container_watch_more (m.host->core, m.path, CORRAL_WATCH_CAP | CORRAL_WATCH_PINS);
+    cap_role (&m, "emulator");
+    if (v1)
+        expect_nothing (m.log);
+    else
+        expect (m.log, m.group_path, "settings");
+    corral_container_watch_more (m.host->core, m.path, MORE);
+    cap_role (&m, "iothread1");
+    expect (m.log, m.group_path, "settings");
+    cap_role (&m, "emulator");
+    expect (m.log, m.group_path, "settings");
+    expect_nothing (m.log);
+    write_cap (m.host, m.dir);
+    expect (m.log, m.path, "settings");
+    expect_nothing (m.log);
+    /* vCPUs have no caps of ours, and need no second watch. */
+    if (v1) {
+        write_quota (m.host, m.group, "/vcpu0/cpu.cfs_quota_us", "5000");
+        expect_nothing (m.log);
+    }
+    corral_container_watch_more (m.host->core, m.path, 0);
+    /* On v2 its own cap is in its own directory, which is always watched. */
+    write_cap (m.host, m.dir);
+    if (!v1)
+        expect (m.log, m.path, "settings");
+    write_quota (m.host, m.group, v1 ? "/emulator/cpu.cfs_quota_us" : "/emulator/cpu.max", "6000");
+    expect_nothing (m.log);
+}
+
+static void
+make_role (const More *m, CorralHierarchy *h, const char *role)
+{
+    g_autofree char *dir = corral_dir_file (m->group, role);
+    g_autoptr (CorralUndo) undo = corral_undo_new ();
+    g_autoptr (GError) error = NULL;
+
+    g_assert_true (corral_step_mkdir (m->host->core, h, dir, NULL, undo, &error) &&
+                   corral_backend_of (h)->prepare (m->host->core, h, dir, undo, &error));
+    g_assert_no_error (error);
+}
+
+static void
+drop_role (const More *m, CorralHierarchy *h, const char *role)
+{
+    g_autofree char *dir = corral_dir_file (m->group, role);
+
+    g_assert_cmpint (corral_io_rmdir (&m->host->core->io, &h->tree, dir), ==, 0);
+}
+
+/* Directories that come later, and the same names once more, are watched as well. */
+static void
+test_new_roles (gconstpointer kind)
+{
+    g_auto (More) m = { NULL };
+    CorralHierarchy *cpu, *cpuset;
+
+    more_begin (&m, GPOINTER_TO_INT (kind), 0);
+    if (m.host == NULL)
+        return;
+    cpu = m.host->core->cpu;
+    cpuset = m.host->core->cpuset;
+    corral_container_watch_more (m.host->core, m.path, MORE);
+    for (int round = 0; round < 2; round++) {
+        make_role (&m, cpuset, "vcpu5");
+        expect (m.log, m.group_path, "settings");
+        drain (m.log);
+        write_role (&m, "vcpu5");
+        expect (m.log, m.group_path, "settings");
+        drain (m.log);
+        if (cpu != cpuset) {
+            make_role (&m, cpu, "iothread5");
+            expect (m.log, m.group_path, "settings");
+            expect_nothing (m.log);
+            cap_role (&m, "iothread5");
+            expect (m.log, m.group_path, "settings");
+            drop_role (&m, cpu, "iothread5");
+        }
+        drop_role (&m, cpuset, "vcpu5");
+        drain (m.log);
+    }
+}
+
+/* The same where the whole container comes and goes: in the hierarchy of caps as well */
+static void
+test_new_container (gconstpointer kind)
+{
+    g_autoptr (Host) host = host_new (GPOINTER_TO_INT (kind));
+    g_autoptr (Log) log = NULL;
+    g_autofree char *path = NULL, *dir = NULL, *group_path = NULL;
+
+    if (host == NULL)
+        return;
+    log = log_new (host);
+    path = host_path (host, "a");
+    dir = host_dir (host, "a");
+    group_path = g_strconcat (path, "/qemu-1-web.libvirt-qemu", NULL);
+    g_assert_true (corral_container_watch (host->core, path, NULL));
+    corral_container_watch_more (host->core, path, MORE);
+    for (int round = 0; round < 2; round++) {
+        g_autofree char *group = g_strconcat (dir, "/qemu-1-web.libvirt-qemu", NULL);
+
+        g_assert_true (corral_container_create (host->core, path, NULL, NULL, NULL));
+        expect (log, path, "appeared");
+        drain (log);
+        write_cap (host, dir);
+        expect (log, path, "settings");
+        make (host, group);
+        expect (log, group_path, "settings");
+        drain (log);
+        drop (host, group);
+        expect (log, path, "groups");
+        g_assert_true (corral_container_destroy (host->core, path, NULL));
+        expect (log, path, "vanished");
+        drain (log);
+    }
+}
+
+/* What does not fit is told once, and watched when there is room. */
+static void
+test_limit (void)
+{
+    static const char *const roles[] = { "emulator", "vcpu0", "vcpu1", "iothread1" };
+    const char *missing = NULL, *there = NULL;
+    g_auto (More) m = { NULL };
+    CorralHierarchy *h;
+
+    more_begin (&m, HOST_FAKE_V2, 3);
+    h = m.host->core->cpuset;
+    corral_container_watch_more (m.host->core, m.path, CORRAL_WATCH_PINS);
+    expect (m.log, m.path, "unwatched");
+    /* Three of the four are watched; which of them is the folder's affair. */
+    for (gsize i = 0; i < G_N_ELEMENTS (roles); i++) {
+        drain (m.log);
+        write_role (&m, roles[i]);
+        while (g_main_context_iteration (NULL, FALSE))
+            ;
+        if (m.log->seen->len == 0) {
+            g_assert_null (missing);
+            missing = roles[i];
+        } else if (!g_str_equal (roles[i], "emulator"))
+            there = roles[i];
+    }
+    g_assert_nonnull (missing);
+    /* One more that has no room is no news. */
+    make_role (&m, h, "vcpu7");
+    expect (m.log, m.group_path, "settings");
+    drain (m.log);
+    write_role (&m, "vcpu7");
+    expect_nothing (m.log);
+    drop_role (&m, h, "vcpu7");
+    /* When one goes, there is room for the one that had none; then for no other, and that is news.
+     */
+    host_kill (m.host, m.vm);
+    drop_role (&m, h, there);
+    drain (m.log);
+    write_role (&m, missing);
+    expect (m.log, m.group_path, "settings");
+    make_role (&m, h, there);
+    expect (m.log, m.path, "unwatched");
+}
+
 /* A group of ours whose VM has gone does not stay. */
 static void
 test_prune (gconstpointer kind)
@@ -346,6 +656,10 @@ main (int argc, char **argv)
     } tests[] = { { "life", test_life },
                   { "groups", test_groups },
                   { "settings", test_settings },
+                  { "pins", test_pins },
+                  { "caps", test_caps },
+                  { "new-roles", test_new_roles },
+                  { "new-container", test_new_container },
                   { "prune", test_prune },
                   { "reentry", test_reentry } };
 
@@ -357,6 +671,7 @@ main (int argc, char **argv)
 
             g_test_add_data_func (path, GINT_TO_POINTER (kind), tests[i].func);
         }
+    g_test_add_func ("/container-watch/limit", test_limit);
     g_test_add_func ("/container-watch/overflow", test_overflow);
     return g_test_run ();
 }
