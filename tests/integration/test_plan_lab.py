@@ -3,11 +3,16 @@
 """What a plan meets on a host of its own, with cgroup v2 and CPUs that may be taken offline: only in
 the lab. With real guests, through stock virsh, against /proc and /sys."""
 
+import glob
 import os
+import subprocess
+import xml.etree.ElementTree as xml
 from contextlib import contextmanager
 
 from harness import Guest, Session, Skip, Suite, proc, until
-from harness.planned import PlannedWorld, wait_alone, wait_apart
+from harness.delegated import SLICE
+from harness.planned import DRIFT, PlannedWorld, wait_alone, wait_apart
+from harness.unit import have_systemd
 
 ONLINE = '/sys/devices/system/cpu/cpu{}/online'
 
@@ -165,6 +170,89 @@ def a_cpu_that_goes_from_a_full_host(world):
     until(lambda: world.drift(box, 'refused', 'open'), 'the VM to be told', 60)
     world.set_online(next(iter(places[1])), True)
     until(lambda: [t.affinity() for t in guest.vcpu_threads()] == places, 'it to be back', 60)
+    world.clear()
+
+
+# --- systemd
+
+
+def systemctl(*words):
+    subprocess.run(['systemctl', *words], check=True, capture_output=True, timeout=300)
+
+
+def allow(cpus):
+    systemctl('set-property', '--runtime', SLICE, 'AllowedCPUs=' + proc.cpulist(cpus))
+
+
+@suite.test
+def a_daemon_reload_and_what_systemd_narrows(world):
+    """A reload alone changes nothing that is planned. A pCPU that systemd takes from the slice that
+    all of it is in is told, and again when it is back."""
+    if not have_systemd():
+        raise Skip('needs systemd')
+    box = world.start_box('sys', "mode='dedicated'")
+    guest = world.start_guest('s', box, vcpus=2)
+    places, held = wait_alone(guest), world.session.cgroups.cpus(box.path)
+    systemctl('daemon-reload')
+    world.virsh('vcpuinfo', box.name)  # which makes corrald look
+    now = wait_alone(guest), world.session.cgroups.cpus(box.path)
+    assert now == (places, held), (now, places, held)
+    assert not [i for i in world.document(box, DRIFT).iter('item') if i.get('state') == 'open']
+    gone = max(places)
+    allow(world.all - {gone})
+    try:
+        systemctl('daemon-reload')
+        item = until(lambda: world.drift(box, 'cpus', 'open'), 'it to be told', 60)
+        assert gone in proc.parse_cpulist(item['planned']), item
+        assert gone not in proc.parse_cpulist(item['found']), item
+    finally:
+        allow(world.all)
+    until(lambda: world.drift(box, 'cpus', 'open') is None, 'it to be over', 60)
+    assert world.session.cgroups.cpus(box.path) == held
+    world.clear()
+
+
+# --- NUMA
+
+
+def nodes_of(cpus):
+    """pCPUs of @cpus by NUMA node, the larger ones first; none of a node without any."""
+    found = {}
+    for folder in glob.glob('/sys/devices/system/node/node[0-9]*'):
+        inside = proc.parse_cpulist(proc.read(f'{folder}/cpulist')) & cpus
+        if inside:
+            found[int(os.path.basename(folder)[4:])] = inside
+    if len(found) < 2:
+        raise Skip('needs two NUMA nodes with CPUs')
+    return sorted(found.items(), key=lambda item: -len(item[1]))
+
+
+@suite.test
+def a_vm_lies_in_one_node_or_is_refused(world):
+    """Its memory, too, and the refusal says which nodes are too small."""
+    (node, cpus), (small, few) = nodes_of(world.all - {world.house})[:2]
+    box = world.start_box('node', "mode='dedicated' numa='strict'")
+    guest = world.start_guest('n', box, vcpus=len(cpus))
+    assert wait_alone(guest) == cpus
+    until(lambda: world.file(box, 'cpuset.mems') == str(node), 'the memory to be of that node')
+    wide = Guest(world.libvirtd, 'wide', partition=box.path, vcpus=len(few) + 1).define()
+    answer = wide.try_start()
+    assert answer.status == 1 and f'node {small}' in answer.err.replace('nodes ', 'node '), str(answer)
+    other = world.start_guest('m', box, vcpus=len(few))
+    assert wait_alone(other) == few and wait_alone(guest) == cpus
+    until(lambda: proc.parse_cpulist(world.file(box, 'cpuset.mems')) == {node, small},
+          'the memory to be of both nodes')
+    guest.destroy()
+    until(lambda: world.file(box, 'cpuset.mems') == str(small), 'the node to be given back')
+    world.clear()
+
+
+@suite.test
+def a_vm_that_no_node_holds_lies_in_both_if_it_may(world):
+    (_, cpus), (_, few) = nodes_of(world.all - {world.house})[:2]
+    box = world.start_box('both', "mode='dedicated' numa='prefer'")
+    guest = world.start_guest('p', box, vcpus=len(cpus) + len(few))
+    assert wait_alone(guest) == cpus | few
     world.clear()
 
 

@@ -12,6 +12,8 @@ import sys
 
 ROOT = '/sys/fs/cgroup'
 MARK = 'CORRAL_TEST_DELEGATED'
+# systemd's unit that all of it is in then
+SLICE = 'corral.slice'
 CLONE_NEWNS, CLONE_NEWCGROUP = 0x00020000, 0x02000000
 MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 1 << 18, 2
 
@@ -49,5 +51,5 @@ def enter():
     # systemd-run becomes the command, so the number stays ours.
     os.environ[MARK] = str(os.getpid())
     sys.stdout.flush()
-    os.execvp('systemd-run', ['systemd-run', '--quiet', '--scope', '--slice=corral.slice',
+    os.execvp('systemd-run', ['systemd-run', '--quiet', '--scope', f'--slice={SLICE}',
                               '--property=Delegate=yes', '--', sys.executable, *sys.argv])
