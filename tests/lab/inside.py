@@ -78,6 +78,8 @@ SUITES = {
     'systemd': [under_systemd('membership', 'the_hook_makes_the_container_before_qemu_exists',
                               'attach_and_detach_move_a_running_vm'),
                 under_systemd('unit', beside=True), integration('unit')],
+    # Installs Corral, and loads Debian's profiles: see lab.py's --package.
+    'apparmor': [integration('apparmor')],
     'faults': [integration('faults', 'libvirtd_is_killed_while_a_vm_starts', 'qemu_is_killed',
                            'everything_is_killed_at_once', 'the_cpuset_asked_for_is_refused')],
 }
@@ -122,7 +124,9 @@ class Merge:
 
 
 def main(build, suite):
-    subprocess.run(['modprobe', '-q', 'kvm-amd'], check=False)
+    # Of no use there, and libvirtd asks each QEMU about it.
+    if suite != 'apparmor':
+        subprocess.run(['modprobe', '-q', 'kvm-amd'], check=False)
     # Emulated twice, KVM is the slower of the two: it has suites of its own.
     os.environ['CORRAL_TEST_ACCEL'] = {'kvm': 'auto', 'series': 'kvm'}.get(suite, 'tcg')
     os.environ['CORRAL_HOOK'] = build + '/libvirt-driver/hooks/corral-hook'

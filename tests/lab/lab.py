@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Boots a kernel in QEMU's TCG with this machine's own / as its root, and runs a command there.
 
-    lab.py [--kernel stock|bookworm|FOLDER] [--smp N] [--memory MIB] [--numa] [--append ARGS] [--tap] -- COMMAND [ARG ...]
+    lab.py [--kernel stock|bookworm|FOLDER] [--smp N] [--memory MIB] [--numa] [--append ARGS] [--package NAME] [--tap]
+           -- COMMAND [ARG ...]
 
 The emulated machine has what the one outside may lack: cgroup v2 with every controller, and a real
 /dev/kvm (QEMU emulates AMD's SVM). Root is this machine's / over 9p, read-only, with a tmpfs on top,
@@ -13,7 +14,8 @@ answer is a skipped plan.
 
 --kernel stock is Debian's own 6.12 kernel package, and bookworm is the 6.1 of a fresh Debian 12; both are
 downloaded by apt and unpacked, not installed. A FOLDER holds a kernel as `bzImage` and its modules below
-`lib/modules/VERSION`.
+`lib/modules/VERSION`. The Debian packages that --package names are unpacked over / in there, without their
+scripts; this machine does not have them afterwards either.
 """
 
 import argparse
@@ -69,6 +71,9 @@ export LAB=1
 mkdir -p /lib/modules 2>/dev/null
 mount -t tmpfs modules /lib/modules
 ln -s "$(cat /run/lab/modules)"/* /lib/modules/
+while read -r package; do
+    dpkg-deb --fsys-tarfile "$package" | tar -x -C / --keep-directory-symlink
+done </run/lab/packages
 # Lines end as the command ends them
 stty -F /dev/ttyS1 raw -echo
 hostname lab
@@ -89,6 +94,16 @@ def run(*command, **options):
     return subprocess.run(command, check=True, **options)
 
 
+def download(package, folder):
+    """Has apt put a package into the folder; returns its file."""
+    # apt drops to a user of its own that cannot write there, and says so on stderr
+    got = subprocess.run(['apt-get', '-q', 'download', package], check=False, cwd=folder,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if got.returncode:
+        raise NoLab(f'apt cannot download {package}: {got.stderr.strip()[-200:]}')
+    return glob.glob(folder + '/*.deb')[0]
+
+
 def debian_kernel(name):
     """One of Debian's kernels, unpacked below build-lab/; returns its folder."""
     folder = os.path.join(CACHE, name)
@@ -100,17 +115,21 @@ def debian_kernel(name):
     if package is None:
         raise NoLab(f'apt knows no {DEBIAN[name]}')
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
-        # apt drops to a user of its own that cannot write here, and says so on stderr
-        got = subprocess.run(['apt-get', '-q', 'download', package.group(1)], check=False, cwd=work,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if got.returncode:
-            raise NoLab(f'apt cannot download {package.group(1)}: {got.stderr.strip()[-200:]}')
-        run('dpkg', '-x', glob.glob(work + '/*.deb')[0], work + '/x')
+        run('dpkg', '-x', download(package.group(1), work), work + '/x')
         os.rename(glob.glob(work + '/x/boot/vmlinuz-*')[0], work + '/x/bzImage')
         version = os.listdir(work + '/x/lib/modules')[0]
         run('depmod', '-b', work + '/x', version)
         os.rename(work + '/x', folder)
     return folder
+
+
+def debian_package(name):
+    """One of Debian's packages, kept below build-lab/; returns its file."""
+    path = os.path.join(CACHE, f'{name}.deb')
+    if not os.path.exists(path):
+        with tempfile.TemporaryDirectory(dir=CACHE) as work:
+            os.rename(download(name, work), path)
+    return path
 
 
 def module_files(modules, names):
@@ -210,12 +229,15 @@ def prepare(options):
         else os.path.abspath(options.kernel)
     if not os.path.exists(folder + '/bzImage'):
         raise NoLab(f'there is no {folder}/bzImage')
+    for name in options.package:
+        debian_package(name)
     return folder
 
 
 def boot(options, folder, share, console, output=None):
     """Runs the emulator until it ends, or is stopped."""
     for name, text in (('start', START), ('modules', os.path.join(folder, 'lib/modules') + '\n'),
+                       ('packages', ''.join(debian_package(name) + '\n' for name in options.package)),
                        ('command', f'cd {quote([os.getcwd()])} && {quote(options.command)}\n')):
         with open(f'{share}/{name}', 'w', encoding='utf-8') as file:
             file.write(text)
@@ -241,6 +263,7 @@ def main():
     parser.add_argument('--cpu', default='max')
     # On a host that is too busy, the kernel would find no timer when it tries it, and panic.
     parser.add_argument('--append', default='quiet no_timer_check', help='kernel command line')
+    parser.add_argument('--package', action='append', default=[], help='one of Debian\'s to have there')
     parser.add_argument('--plugin', help="one of TCG's, and its arguments: FILE[,NAME=VALUE]")
     parser.add_argument('--icount', action='store_true',
                         help='one CPU at a time, with a clock of 2 ns per instruction')
