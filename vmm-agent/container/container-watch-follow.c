@@ -12,6 +12,8 @@
 /* A directory has one watch, for all whom it concerns. */
 #define WATCH_MASK (IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD)
 #define WRITE_MASK (IN_MODIFY | IN_ONLYDIR | IN_MASK_ADD)
+/* What is in the hierarchy of caps */
+#define CAPS (CORRAL_WATCH_CAP | CORRAL_WATCH_HELPERS_CAP)
 
 static gboolean
 is_role (const char *name, CorralThreadRole *ret_role)
@@ -60,7 +62,7 @@ is_wanted (const CorralWatch *watch, const CorralWatchTarget *target, const Corr
         return level != CORRAL_WATCH_ROLE ||
                ((target->more & CORRAL_WATCH_PINS) != 0 && is_role (name, &role));
     if (level == CORRAL_WATCH_ABOVE || level == CORRAL_WATCH_OWN)
-        return target->more != 0;
+        return (target->more & CAPS) != 0;
     /* vCPUs have no caps of ours. */
     return (target->more & CORRAL_WATCH_HELPERS_CAP) != 0 &&
            (level == CORRAL_WATCH_GROUP || (is_role (name, &role) && role != CORRAL_THREAD_VCPU));
@@ -225,7 +227,7 @@ follow_caps (CorralWatch *watch, CorralWatchTarget *target, gboolean all)
     const CorralHierarchy *h = hierarchy_of_caps (watch);
     int err;
 
-    if (h == NULL || target->more == 0)
+    if (h == NULL || (target->more & CAPS) == 0)
         return;
     err = follow_chain (watch, target, h);
     if (err == 0 && (target->more & CORRAL_WATCH_HELPERS_CAP) != 0)

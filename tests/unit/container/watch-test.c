@@ -387,6 +387,14 @@ test_caps (gconstpointer kind)
     if (m.host == NULL)
         return;
     v1 = m.host->core->cpu != m.host->core->main;
+    corral_container_watch_more (m.host->core, m.path, CORRAL_WATCH_PINS);
+    write_cap (m.host, m.dir);
+    if (v1)
+        expect_nothing (m.log);
+    else
+        expect (m.log, m.path, "settings");
+    write_quota (m.host, m.dir, v1 ? "/cpu.cfs_quota_us" : "/cpu.max", v1 ? "-1" : "max 100000");
+    drain (m.log);
     corral_container_watch_more (m.host->core, m.path, CORRAL_WATCH_CAP | CORRAL_WATCH_PINS);
     cap_role (&m, "emulator");
     if (v1)
