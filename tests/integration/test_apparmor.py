@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from harness import Container, Corrald, Guest, PrivateLibvirtd, Session, Skip, Suite, proc, until
 
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SECURITY = '/sys/kernel/security'
 PROFILES = '/etc/apparmor.d'
 # Of libvirtd, and of the helper that writes each guest's.
@@ -59,7 +60,7 @@ def install(build):
     if any(have[name] != value for name, value in PREFIX.items()):
         words = [f'--{name}={value}' for name, value in PREFIX.items()]
         # Without the tests it takes half the time.
-        run('meson', 'setup', '--reconfigure', '-Dtests=false', *words, build)
+        run('meson', 'setup', '--reconfigure', '-Dtests=false', *words, build, SOURCE)
     run('meson', 'install', '-C', build, '--no-rebuild')
 
 
