@@ -56,6 +56,10 @@ SUITES = {
     ],
     'membership': [integration('membership')],
     'plan': [integration('plan_lab')],
+    # On two nodes, of three CPUs each.
+    'numa': [unit('container/container-conformance', '-p', '/container/kernel'),
+             integration('plan_lab', 'a_vm_lies_in_one_node_or_is_refused',
+                         'a_vm_that_no_node_holds_lies_in_both_if_it_may')],
     # Not what takes a host with time to give: a load that was asked for, and a cap that is hit.
     'usage': [integration('usage', 'usage_is_the_sum_over_the_threads',
                           'a_parents_usage_is_its_own_and_its_childrens', 'the_split_adds_up',
@@ -77,6 +81,7 @@ SUITES = {
     # systemd owns the tree: tests go to a subtree that it gives them. Then beside it, with its unit.
     'systemd': [under_systemd('membership', 'the_hook_makes_the_container_before_qemu_exists',
                               'attach_and_detach_move_a_running_vm'),
+                under_systemd('plan_lab', 'a_daemon_reload_and_what_systemd_narrows'),
                 under_systemd('unit', beside=True), integration('unit')],
     # Installs Corral, and loads Debian's profiles: see lab.py's --package.
     'apparmor': [integration('apparmor')],
