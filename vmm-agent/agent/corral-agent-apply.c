@@ -613,12 +613,14 @@ corral_agent_apply_plan (CorralAgent *agent, const CorralAgentSnapshot *snapshot
     apply.targets = corral_agent_targets_new (agent, snapshot, plan);
     apply.held = g_hash_table_new (g_direct_hash, g_direct_equal);
     agent->planner->applying = TRUE;
+    corral_agent_pins_save (agent, snapshot, apply.targets);
     corral_container_begin (agent->core);
     ok = run (&apply, error);
     if (ok) {
         corral_container_commit (agent->core);
         remember (&apply);
         release_others (agent);
+        corral_agent_pins_save (agent, NULL, NULL);
         corral_agent_drift_watch (agent);
     } else {
         corral_container_rollback (agent->core, error);
@@ -699,6 +701,7 @@ corral_agent_replan (CorralAgent *agent, GError **error)
         return TRUE;
     if (!corral_agent_plans (agent)) {
         release_others (agent);
+        corral_agent_pins_save (agent, NULL, NULL);
         corral_agent_drift_watch (agent);
         return TRUE;
     }

@@ -581,6 +581,7 @@ on_vm_added (CorralVmInventory *inventory, const CorralVm *known, CorralAgent *a
     place_wished_vcpus (agent, vm);
     /* One on record has joined already, before our restart. */
     update_place_silently (agent, vm, on_record);
+    corral_agent_pins_recall (agent, vm);
     corral_agent_usage_look (agent, vm->inner);
     if (vm->threads->len > 0)
         corral_agent_pending_done (agent, vm->name);

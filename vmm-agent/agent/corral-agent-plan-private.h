@@ -34,6 +34,8 @@ struct _CorralAgentPlanner {
     GHashTable *refused; /* what the last plan refused, and was told; see corral-agent-refused.c */
     guint soon;          /* source of a plan that is due, or 0 */
     gboolean applying;
+    GKeyFile *unseen; /* (nullable): the last corrald's pins, of VMs that were not seen since */
+    char *pins;       /* (nullable): what is on record of them */
     CorralAgentDrift *drift;
     CorralAgentLook *looks[2]; /* (nullable): the last look at what is used, and one before */
     CorralCapacity *capacity;  /* (nullable): the last one that somebody asked for ... */
@@ -153,6 +155,18 @@ gboolean corral_agent_knows_all (CorralAgent *agent);
 /* Describes @vm to the container core. %FALSE: it does not run any more */
 gboolean corral_agent_describe (CorralAgent *agent, const CorralAgentVm *vm,
                                 CorralContainerVm *ret_vm);
+
+/* --- corral-agent-pins.c --- */
+
+/* Puts on record which pins are the last plan's, and those of @targets, which may be %NULL: of the
+ * plan that is about to be put in force. */
+void corral_agent_pins_save (CorralAgent *agent, const CorralAgentSnapshot *snapshot,
+                             const CorralAgentTargets *targets);
+/* Reads what the last corrald has put there. */
+void corral_agent_pins_load (CorralAgent *agent);
+/* @vm has been found: pins of it that are still those of a plan, though it is in no planned
+ * container any more, are for the next plan to take away. */
+void corral_agent_pins_recall (CorralAgent *agent, CorralAgentVm *vm);
 
 /* --- corral-agent-topology.c --- */
 

@@ -233,6 +233,8 @@ corral_agent_planner_free (CorralAgentPlanner *planner)
     g_hash_table_unref (planner->pending);
     g_hash_table_unref (planner->refused);
     corral_agent_capacity_free (planner);
+    g_clear_pointer (&planner->unseen, g_key_file_unref);
+    g_free (planner->pins);
     g_free (planner->host_file);
     g_free (planner->online);
     g_free (planner->fingerprint);

@@ -154,6 +154,7 @@ corral_agent_start (CorralAgent *agent, GError **error)
         return FALSE;
     g_signal_connect (agent->core, "changed", G_CALLBACK (on_container_changed), agent);
     corral_agent_planner_start (agent);
+    corral_agent_pins_load (agent);
     if (!corral_agent_read_definitions (agent, error))
         return FALSE;
     corral_usage_file_sweep (agent->usage, FALSE);
