@@ -102,7 +102,7 @@ class PrivateLibvirtd:
                 client.connect(self.socket)
             except OSError:
                 return False
-        return self.virsh.try_('version').status == 0
+        return self.virsh.try_('version', timeout=300).status == 0
 
     def stop(self):
         """As an administrator would; its guests go on."""
