@@ -7,15 +7,8 @@
 
 #include "common/corral-error.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
-
 #define HELPERS "helpers"
 #define QUOTA "helpers-quota-usec"
-/* Of a thread: those of the last plan and of the one that is put in force */
-#define SETS_MAX 2
 #define FILE_MAX (64 * 1024 * 1024)
 
 static char *
@@ -24,33 +17,13 @@ record_path (CorralAgent *agent)
     return g_build_filename (agent->state_dir, "pins", NULL);
 }
 
-/* proc(5), stat: field 22; 0 when the process has ended. */
-static guint64
-start_time_of (CorralAgent *agent, pid_t pid)
-{
-    g_autofree char *path = g_strdup_printf ("%d/stat", (int) pid);
-    int fd = openat (agent->proc_fd, path, O_RDONLY | O_CLOEXEC);
-    char text[1024];
-    ssize_t got = fd >= 0 ? TEMP_FAILURE_RETRY (read (fd, text, sizeof text - 1)) : -1;
-    const char *at;
-
-    if (fd >= 0)
-        close (fd);
-    text[MAX (got, 0)] = '\0';
-    /* The name in field 2 may hold anything. */
-    at = strrchr (text, ')');
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr (at, ' ');
-        at = at != NULL ? at + 1 : NULL;
-    }
-    return at != NULL ? g_ascii_strtoull (at, NULL, 10) : 0;
-}
-
 /* A process is known by its number and its time of birth. (transfer full) */
 static char *
-group_of (CorralAgent *agent, pid_t pid)
+group_of (CorralAgent *agent, CorralAgentVm *vm)
 {
-    return g_strdup_printf ("process %d %" G_GUINT64_FORMAT, (int) pid, start_time_of (agent, pid));
+    if (vm->start_time == 0)
+        vm->start_time = corral_agent_thread_start_time (agent, vm->pid, vm->pid);
+    return g_strdup_printf ("process %d %" G_GUINT64_FORMAT, (int) vm->pid, vm->start_time);
 }
 
 static char *
@@ -61,70 +34,78 @@ key_of_thread (pid_t tid)
 
 /* --- writing --- */
 
-/* One more set that @key may have; @set is (nullable). */
+/* Of a thread, or of a VM's helpers: those of the last plan and of the one that is put in force.
+ * @last, @next: (nullable) */
 static void
-add_set (GKeyFile *file, const char *group, const char *key, const CorralCpuset *set)
+append_sets (GString *text, const char *key, const CorralCpuset *last, const CorralCpuset *next)
 {
-    g_auto (GStrv) before = g_key_file_get_string_list (file, group, key, NULL, NULL);
-    g_autofree char *list = set != NULL ? corral_cpuset_format (set) : NULL;
-    const char *lists[SETS_MAX] = { before != NULL ? before[0] : list, list };
+    g_autofree char *first = last != NULL ? corral_cpuset_format (last) : NULL;
+    g_autofree char *second = next != NULL ? corral_cpuset_format (next) : NULL;
 
-    if (list == NULL || (before != NULL && g_strv_contains ((const char *const *) before, list)))
+    if (first == NULL && second == NULL)
         return;
-    g_key_file_set_string_list (file, group, key, lists, before != NULL ? SETS_MAX : 1);
+    g_string_append_printf (text, "%s=%s;", key, first != NULL ? first : second);
+    if (first != NULL && second != NULL && !g_str_equal (first, second))
+        g_string_append_printf (text, "%s;", second);
+    g_string_append_c (text, '\n');
+}
+
+/* CorralAgentThread, or CorralAgentVm for its helpers -> CorralCpuset that it is to have; all of it
+ * borrowed. (transfer full) */
+static GHashTable *
+wanted_by (const CorralAgentSnapshot *snapshot, const CorralAgentTargets *targets)
+{
+    GHashTable *wanted = g_hash_table_new (g_direct_hash, g_direct_equal);
+
+    for (guint i = 0; targets != NULL && i < snapshot->input.n_vms; i++) {
+        const CorralAgentUnit *unit = g_ptr_array_index (snapshot->units, i);
+        const CorralCpuset *helpers = corral_agent_targets_helpers (targets, i);
+
+        if (unit->vm == NULL)
+            continue;
+        if (helpers != NULL)
+            g_hash_table_insert (wanted, unit->vm, (gpointer) helpers);
+        for (guint j = 0; j < unit->threads->len; j++)
+            g_hash_table_insert (wanted, g_ptr_array_index (unit->threads, j),
+                                 (gpointer) corral_agent_targets_vcpu (targets, i, j));
+    }
+    return wanted;
 }
 
 static void
-add_vm (CorralAgent *agent, GKeyFile *file, const CorralAgentVm *vm)
+append_vm (CorralAgent *agent, GString *text, CorralAgentVm *vm, GHashTable *wanted)
 {
-    g_autofree char *group = group_of (agent, vm->pid);
+    g_autoptr (GString) own = g_string_new (NULL);
+    g_autofree char *group = NULL;
 
     for (guint i = 0; i < vm->threads->len; i++) {
         const CorralAgentThread *thread = g_ptr_array_index (vm->threads, i);
         g_autofree char *key = key_of_thread (thread->tid);
 
-        add_set (file, group, key, thread->applied);
+        append_sets (own, key, thread->applied, g_hash_table_lookup (wanted, thread));
     }
-    add_set (file, group, HELPERS, vm->helpers);
+    append_sets (own, HELPERS, vm->helpers, g_hash_table_lookup (wanted, vm));
+    if (own->len == 0)
+        return;
     if (vm->helpers != NULL && vm->helpers_quota_usec >= 0)
-        g_key_file_set_int64 (file, group, QUOTA, vm->helpers_quota_usec);
+        g_string_append_printf (own, QUOTA "=%" G_GINT64_FORMAT "\n", vm->helpers_quota_usec);
+    group = group_of (agent, vm);
+    g_string_append_printf (text, "[%s]\n%s", group, own->str);
 }
 
-static void
-add_target (CorralAgent *agent, GKeyFile *file, const CorralAgentSnapshot *snapshot,
-            const CorralAgentTargets *targets, guint index)
+/* What was read at the start, of VMs that have not been seen yet, comes first. */
+static GString *
+begin_text (CorralAgent *agent)
 {
-    const CorralAgentUnit *unit = g_ptr_array_index (snapshot->units, index);
-    g_autofree char *group = unit->vm != NULL ? group_of (agent, unit->vm->pid) : NULL;
+    CorralAgentPlanner *planner = agent->planner;
+    g_autofree char *unseen = NULL;
 
-    for (guint i = 0; group != NULL && i < unit->threads->len; i++) {
-        const CorralAgentThread *thread = g_ptr_array_index (unit->threads, i);
-        g_autofree char *key = key_of_thread (thread->tid);
-
-        add_set (file, group, key, corral_agent_targets_vcpu (targets, index, i));
-    }
-    if (group != NULL)
-        add_set (file, group, HELPERS, corral_agent_targets_helpers (targets, index));
-}
-
-/* What was read at the start, of VMs that have not been seen yet. */
-static void
-add_unseen (const CorralAgentPlanner *planner, GKeyFile *file)
-{
-    g_auto (GStrv) groups =
-        planner->unseen != NULL ? g_key_file_get_groups (planner->unseen, NULL) : NULL;
-
-    for (guint i = 0; groups != NULL && groups[i] != NULL; i++) {
-        g_auto (GStrv) keys = g_key_file_get_keys (planner->unseen, groups[i], NULL, NULL);
-
-        for (guint j = 0; keys != NULL && keys[j] != NULL; j++) {
-            g_autofree char *value =
-                g_key_file_get_value (planner->unseen, groups[i], keys[j], NULL);
-
-            if (value != NULL)
-                g_key_file_set_value (file, groups[i], keys[j], value);
-        }
-    }
+    /* All VMs are known: who has not been seen has ended. */
+    if (corral_vm_inventory_is_settled (agent->inventory))
+        g_clear_pointer (&planner->unseen, g_key_file_unref);
+    if (planner->unseen != NULL)
+        unseen = g_key_file_to_data (planner->unseen, NULL, NULL);
+    return g_string_new (unseen);
 }
 
 void
@@ -132,30 +113,24 @@ corral_agent_pins_save (CorralAgent *agent, const CorralAgentSnapshot *snapshot,
                         const CorralAgentTargets *targets)
 {
     CorralAgentPlanner *planner = agent->planner;
-    g_autoptr (GKeyFile) file = g_key_file_new ();
-    g_autofree char *path = record_path (agent), *text = NULL;
+    g_autoptr (GHashTable) wanted = wanted_by (snapshot, targets);
+    g_autoptr (GString) text = begin_text (agent);
+    g_autofree char *path = record_path (agent);
     GHashTableIter iter;
-    const CorralAgentVm *vm;
+    CorralAgentVm *vm;
     GError *problem = NULL;
 
-    /* All VMs are known: who has not been seen has ended. */
-    if (corral_vm_inventory_is_settled (agent->inventory))
-        g_clear_pointer (&planner->unseen, g_key_file_unref);
-    add_unseen (planner, file);
     g_hash_table_iter_init (&iter, agent->vms);
     while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &vm))
-        add_vm (agent, file, vm);
-    for (guint i = 0; targets != NULL && i < snapshot->input.n_vms; i++)
-        add_target (agent, file, snapshot, targets, i);
-    text = g_key_file_to_data (file, NULL, NULL);
-    if (g_strcmp0 (text, planner->pins) == 0)
+        append_vm (agent, text, vm, wanted);
+    if (g_strcmp0 (text->str, planner->pins) == 0)
         return;
-    if (!g_file_set_contents (path, text, -1, &problem)) {
+    if (!g_file_set_contents (path, text->str, (gssize) text->len, &problem)) {
         corral_agent_problem (agent, problem, "the plan's pins are not on record");
         return;
     }
     g_free (planner->pins);
-    planner->pins = g_steal_pointer (&text);
+    planner->pins = g_strdup (text->str);
 }
 
 /* --- reading --- */
@@ -237,7 +212,7 @@ void
 corral_agent_pins_recall (CorralAgent *agent, CorralAgentVm *vm)
 {
     CorralAgentPlanner *planner = agent->planner;
-    g_autofree char *group = planner->unseen != NULL ? group_of (agent, vm->pid) : NULL;
+    g_autofree char *group = planner->unseen != NULL ? group_of (agent, vm) : NULL;
     gint64 quota, now;
 
     if (group == NULL || !g_key_file_has_group (planner->unseen, group))

@@ -88,7 +88,7 @@ typedef struct {
 typedef struct {
     char *name;
     pid_t pid;
-    guint64 start_time;
+    guint64 start_time;      /* of its main thread, once it was asked for; else 0 */
     char *path;              /* (nullable): the container the kernel has its main thread in */
     char *group;             /* (nullable): its group's directory */
     CorralAgentEntry *inner; /* (nullable): the innermost active container above @path */
@@ -290,6 +290,8 @@ void corral_agent_read_vcpus (CorralAgent *agent, CorralAgentEntry *entry);
  * on record from before our restart goes on where it was. */
 CorralAgentThread *corral_agent_thread_new (CorralAgent *agent, pid_t pid,
                                             const CorralThread *known, gboolean born_here);
+/* In ticks since boot, proc(5); 0 when it has ended */
+guint64 corral_agent_thread_start_time (CorralAgent *agent, pid_t pid, pid_t tid);
 gboolean corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid);
 void corral_agent_thread_free (CorralAgentThread *thread);
 /* Forgets the thread's record; it has ended. */

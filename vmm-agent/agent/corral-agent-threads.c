@@ -230,8 +230,8 @@ corral_agent_thread_new (CorralAgent *agent, pid_t pid, const CorralThread *know
     return thread;
 }
 
-gboolean
-corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid)
+guint64
+corral_agent_thread_start_time (CorralAgent *agent, pid_t pid, pid_t tid)
 {
     int fd = open_file (agent, pid, tid, "stat");
     CorralAgentThreadState state = { { 0 } };
@@ -241,7 +241,15 @@ corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid)
 
     if (fd >= 0)
         close (fd);
-    return ok && corral_usage_file_has_thread (agent->usage, tid, state.start_time);
+    return ok ? state.start_time : 0;
+}
+
+gboolean
+corral_agent_thread_is_on_record (CorralAgent *agent, pid_t pid, pid_t tid)
+{
+    const guint64 start_time = corral_agent_thread_start_time (agent, pid, tid);
+
+    return start_time != 0 && corral_usage_file_has_thread (agent->usage, tid, start_time);
 }
 
 void
