@@ -80,9 +80,11 @@ append_vm (CorralAgent *agent, GString *text, CorralAgentVm *vm, GHashTable *wan
 
     for (guint i = 0; i < vm->threads->len; i++) {
         const CorralAgentThread *thread = g_ptr_array_index (vm->threads, i);
-        g_autofree char *key = key_of_thread (thread->tid);
+        const CorralCpuset *next = g_hash_table_lookup (wanted, thread);
+        g_autofree char *key =
+            thread->applied != NULL || next != NULL ? key_of_thread (thread->tid) : NULL;
 
-        append_sets (own, key, thread->applied, g_hash_table_lookup (wanted, thread));
+        append_sets (own, key, thread->applied, next);
     }
     append_sets (own, HELPERS, vm->helpers, g_hash_table_lookup (wanted, vm));
     if (own->len == 0)
@@ -173,11 +175,10 @@ allowed_in (CorralAgent *agent, const char *path)
     return cpus;
 }
 
-/* Whether @tid has what a plan's pin comes to where it is now, or no pin at all. Anything else was
- * chosen by somebody. @ret_pin: (out) (transfer full): that pin */
-static gboolean
-is_pin_of_plan (CorralAgent *agent, const char *group, const char *key, pid_t tid, const char *path,
-                CorralCpuset **ret_pin)
+/* The plan's pin that @tid has, as it comes out where the thread is now; also when it has no pin at
+ * all there. Anything else was chosen by somebody. (transfer full) (nullable) */
+static CorralCpuset *
+pin_of_plan (CorralAgent *agent, const char *group, const char *key, pid_t tid, const char *path)
 {
     g_auto (GStrv) lists =
         g_key_file_get_string_list (agent->planner->unseen, group, key, NULL, NULL);
@@ -185,7 +186,7 @@ is_pin_of_plan (CorralAgent *agent, const char *group, const char *key, pid_t ti
 
     if (lists == NULL || allowed == NULL ||
         !corral_container_get_affinity (agent->core, tid, &now, NULL))
-        return FALSE;
+        return NULL;
     for (guint i = 0; lists[i] != NULL; i++) {
         g_autoptr (CorralCpuset) pin = NULL, within = NULL;
 
@@ -193,13 +194,11 @@ is_pin_of_plan (CorralAgent *agent, const char *group, const char *key, pid_t ti
             continue;
         within = hwloc_bitmap_dup (pin);
         hwloc_bitmap_and (within, within, allowed);
-        if (!hwloc_bitmap_isequal (now, pin) && !hwloc_bitmap_isequal (now, within) &&
-            !hwloc_bitmap_isequal (now, allowed))
-            continue;
-        *ret_pin = g_steal_pointer (&pin);
-        return TRUE;
+        if (hwloc_bitmap_isequal (now, pin) || hwloc_bitmap_isequal (now, within) ||
+            hwloc_bitmap_isequal (now, allowed))
+            return g_steal_pointer (&pin);
     }
-    return FALSE;
+    return NULL;
 }
 
 static gboolean
@@ -221,13 +220,12 @@ corral_agent_pins_recall (CorralAgent *agent, CorralAgentVm *vm)
         CorralAgentThread *thread = g_ptr_array_index (vm->threads, i);
         g_autofree char *key = key_of_thread (thread->tid);
 
-        if (thread->applied == NULL && !is_planned (thread->inner) &&
-            !is_pin_of_plan (agent, group, key, thread->tid, thread->path, &thread->applied))
-            thread->applied = NULL;
+        if (thread->applied == NULL && !is_planned (thread->inner))
+            thread->applied = pin_of_plan (agent, group, key, thread->tid, thread->path);
     }
     /* Its main thread stands for all of them. */
     if (vm->helpers == NULL && !is_planned (vm->inner) &&
-        is_pin_of_plan (agent, group, HELPERS, vm->pid, vm->path, &vm->helpers)) {
+        (vm->helpers = pin_of_plan (agent, group, HELPERS, vm->pid, vm->path)) != NULL) {
         quota = g_key_file_get_int64 (planner->unseen, group, QUOTA, NULL);
         vm->helpers_quota_usec =
             quota > 0 && corral_container_get_helpers_cap (agent->core, vm->pid, &now) &&

@@ -189,13 +189,20 @@ take_event (CorralWatch *watch, const struct inotify_event *event)
     }
 }
 
+/* @name: (transfer full) */
 static void
-queue (GPtrArray *signals, const CorralWatchTarget *target, const char *what)
+queue_name (GPtrArray *signals, char *name, const char *what)
 {
     Signal *signal = g_new (Signal, 1);
 
-    *signal = (Signal){ g_strdup (target->name), what };
+    *signal = (Signal){ name, what };
     g_ptr_array_add (signals, signal);
+}
+
+static void
+queue (GPtrArray *signals, const CorralWatchTarget *target, const char *what)
+{
+    queue_name (signals, g_strdup (target->name), what);
 }
 
 static void
@@ -205,12 +212,8 @@ queue_groups (GPtrArray *signals, const CorralWatchTarget *target)
     gpointer name;
 
     g_hash_table_iter_init (&iter, target->groups);
-    while (g_hash_table_iter_next (&iter, &name, NULL)) {
-        Signal *signal = g_new (Signal, 1);
-
-        *signal = (Signal){ g_strconcat (target->name, "/", name, NULL), "settings" };
-        g_ptr_array_add (signals, signal);
-    }
+    while (g_hash_table_iter_next (&iter, &name, NULL))
+        queue_name (signals, g_strconcat (target->name, "/", name, NULL), "settings");
 }
 
 static void

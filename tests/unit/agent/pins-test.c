@@ -13,16 +13,12 @@ test_leave_while_down (PlanFixture *f, gconstpointer data)
                       "</resource></domain>";
     CorralThread threads[3];
     CorralContainerVm described = { "guest", 0, threads, G_N_ELEMENTS (threads) };
-    g_autoptr (CorralDefinition) definition = NULL;
-    const CorralContainer *container;
     g_autofree char *place = NULL;
     g_autoptr (GError) error = NULL;
 
     plan_fixture_define (f, "db", "mode='dedicated'", "");
     plan_fixture_start (f, "db");
-    g_assert_true (corral_definition_parse (xml, strlen (xml), &definition, &error));
-    g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
-    g_assert_no_error (error);
+    plan_fixture_define_xml (f, xml);
     plan_fixture_start (f, "out");
     described.pid = fake_kernel_spawn (f->kernel, G_N_ELEMENTS (threads) + 2);
     for (guint i = 0; i < G_N_ELEMENTS (threads); i++)

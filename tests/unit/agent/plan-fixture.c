@@ -141,13 +141,8 @@ plan_fixture_run (PlanFixture *f)
 }
 
 void
-plan_fixture_define (PlanFixture *f, const char *name, const char *placement, const char *more)
+plan_fixture_define_xml (PlanFixture *f, const char *xml)
 {
-    g_autofree char *xml =
-        g_strdup_printf ("<domain type='corral' xmlns:corral='urn:corral:1'><name>%s</name>"
-                         "<resource><partition>/%s</partition></resource><corral:placement %s/>%s"
-                         "<devices><member type='vm' name='%s*'/></devices></domain>",
-                         name, name, placement, more, name);
     g_autoptr (CorralDefinition) definition = NULL;
     const CorralContainer *container;
     g_autoptr (GError) error = NULL;
@@ -156,6 +151,18 @@ plan_fixture_define (PlanFixture *f, const char *name, const char *placement, co
     g_assert_no_error (error);
     g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
     g_assert_no_error (error);
+}
+
+void
+plan_fixture_define (PlanFixture *f, const char *name, const char *placement, const char *more)
+{
+    g_autofree char *xml =
+        g_strdup_printf ("<domain type='corral' xmlns:corral='urn:corral:1'><name>%s</name>"
+                         "<resource><partition>/%s</partition></resource><corral:placement %s/>%s"
+                         "<devices><member type='vm' name='%s*'/></devices></domain>",
+                         name, name, placement, more, name);
+
+    plan_fixture_define_xml (f, xml);
 }
 
 void

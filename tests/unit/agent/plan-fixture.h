@@ -39,6 +39,7 @@ void plan_fixture_run (PlanFixture *f);
  * whose names begin with NAME. @more: further elements, or "" */
 void plan_fixture_define (PlanFixture *f, const char *name, const char *placement,
                           const char *more);
+void plan_fixture_define_xml (PlanFixture *f, const char *xml);
 void plan_fixture_start (PlanFixture *f, const char *name);
 
 /* A VM with a main thread, @n_vcpus vCPUs and one other thread starts, and is told to the agent.

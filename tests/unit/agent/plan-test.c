@@ -192,19 +192,12 @@ test_admit_unplanned (PlanFixture *f, gconstpointer data)
     static const char inner[] =
         "<domain type='corral'><name>inner</name><resource><partition>/outer"
         "/inner</partition></resource></domain>";
-    static const char *const both[] = { outer, inner };
     g_autofree char *left = vm_xml ("a", "machine", 1, ""), *below = vm_xml ("b", "outer/x", 1, "");
     g_autoptr (GError) error = NULL;
     gboolean ready;
 
-    for (guint i = 0; i < G_N_ELEMENTS (both); i++) {
-        g_autoptr (CorralDefinition) definition = NULL;
-        const CorralContainer *container;
-
-        g_assert_true (corral_definition_parse (both[i], strlen (both[i]), &definition, &error));
-        g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
-        g_assert_no_error (error);
-    }
+    plan_fixture_define_xml (f, outer);
+    plan_fixture_define_xml (f, inner);
     g_assert_true (corral_agent_admit (f->agent, left, strlen (left), &ready, &error));
     g_assert_true (ready);
     g_assert_true (corral_agent_admit (f->agent, below, strlen (below), &ready, &error));
@@ -298,17 +291,13 @@ test_share_left_behind (PlanFixture *f, gconstpointer data)
                         "<corral:placement mode='shared'/>"
                         "<corral:share percent='50' helpers='90'/>"
                         "<devices><member type='vm' name='in*'/></devices></domain>";
-    g_autoptr (CorralDefinition) definition = NULL;
-    const CorralContainer *container;
     g_autoptr (GError) error = NULL;
     gint64 helpers;
     pid_t one, two;
 
     plan_fixture_define (f, "web", "mode='shared'", "<corral:share percent='10' helpers='10'/>");
     plan_fixture_start (f, "web");
-    g_assert_true (corral_definition_parse (inner, strlen (inner), &definition, &error));
-    g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
-    g_assert_no_error (error);
+    plan_fixture_define_xml (f, inner);
     plan_fixture_start (f, "in");
     one = plan_fixture_vm (f, "web1", 1);
     two = plan_fixture_vm (f, "in1", 1);
@@ -523,17 +512,13 @@ test_leave_after_restart (PlanFixture *f, gconstpointer data)
     const char *xml = "<domain type='corral'><name>out</name><resource><partition>/out</partition>"
                       "</resource></domain>";
     CorralMemberDef member = { CORRAL_MEMBER_VM, (char *) "db1", -1 };
-    g_autoptr (CorralDefinition) definition = NULL;
-    const CorralContainer *container;
     g_autoptr (GError) error = NULL;
     pid_t first, second;
     int place;
 
     plan_fixture_define (f, "db", "mode='dedicated'", "");
     plan_fixture_start (f, "db");
-    g_assert_true (corral_definition_parse (xml, strlen (xml), &definition, &error));
-    g_assert_true (corral_agent_define (f->agent, definition, &container, &error));
-    g_assert_no_error (error);
+    plan_fixture_define_xml (f, xml);
     plan_fixture_start (f, "out");
     first = plan_fixture_vm (f, "db1", 2);
     second = plan_fixture_vm (f, "db2", 2);

@@ -237,6 +237,48 @@ check_strays (const CorralPlanInput *input, const CorralPlan *plan, const Holder
     return NULL;
 }
 
+/* The innermost container that had the pCPU; -1: none */
+static int
+had_by (const World *world, guint cpu)
+{
+    int had = -1;
+
+    for (guint c = 0; c < N_CONTAINERS; c++)
+        if (hwloc_bitmap_isset (world->cpus[c], cpu) &&
+            (had < 0 || strlen (plan_property_paths[c]) > strlen (plan_property_paths[had])))
+            had = (int) c;
+    return had;
+}
+
+/* vCPUs that could be on the core, if they may have those of its pCPUs that are in the set. */
+static guint
+places_on_core (const CorralTopology *topology, guint core, CorralPlacementSmt smt,
+                const CorralCpuset *set)
+{
+    guint size = 0, has = 0;
+
+    for (guint i = 0; i < topology->n_cpus; i++)
+        if (topology->cpus[i].core == core && topology->cpus[i].online) {
+            size++;
+            has += hwloc_bitmap_isset (set, topology->cpus[i].number) != 0;
+        }
+    if (smt == CORRAL_SMT_ISOLATE)
+        return size > 0 && has == size;
+    return smt == CORRAL_SMT_REQUIRE && has < size ? 0 : has;
+}
+
+/* The same on all cores. */
+static guint
+places_in (const CorralPlanInput *input, guint container, const CorralCpuset *set)
+{
+    guint places = 0;
+
+    for (guint core = 0; core < input->topology->n_cores; core++)
+        places +=
+            places_on_core (input->topology, core, input->containers[container].wish.smt, set);
+    return places;
+}
+
 /* Whether the VM that starts would fit with nobody else touched, worked out anew: by node, the
  * places among what no VM and no set has, nor keeps idle. Reservations make it unknown. @kind: of
  * core; -1: any */
@@ -246,6 +288,8 @@ fits_as_it_is (const World *world, const CorralPlanInput *input, guint v, int ki
     const CorralTopology *topology = input->topology;
     const CorralPlacement wish = wish_of (input, v);
     const int container = container_of (input, input->vms[v].path);
+    g_autoptr (CorralCpuset) free = hwloc_bitmap_alloc ();
+    g_autofree guint *node_of = g_new0 (guint, topology->n_cores); /* by core */
     guint per_node[8] = { 0 }, total = 0;
 
     if (wish.mode != CORRAL_MODE_DEDICATED)
@@ -254,27 +298,19 @@ fits_as_it_is (const World *world, const CorralPlanInput *input, guint v, int ki
         if (input->containers[c].wish.reserve_vcpus > 0 ||
             input->containers[c].wish.limit_vcpus > 0 || world->cpus[c] == NULL)
             return FALSE;
+    for (guint i = 0; i < topology->n_cpus; i++) {
+        const guint cpu = topology->cpus[i].number;
+
+        if ((kind < 0 || topology->cpus[i].kind == kind) && had_by (world, cpu) < 0 &&
+            may_have (input, container, cpu))
+            hwloc_bitmap_set (free, cpu);
+        node_of[topology->cpus[i].core] = topology->cpus[i].node;
+    }
     for (guint core = 0; core < topology->n_cores; core++) {
-        guint size = 0, free = 0, node = 0;
+        const guint places = places_on_core (topology, core, wish.smt, free);
 
-        for (guint i = 0; i < topology->n_cpus; i++) {
-            gboolean taken = FALSE;
-
-            if (topology->cpus[i].core != core || !topology->cpus[i].online ||
-                (kind >= 0 && topology->cpus[i].kind != kind))
-                continue;
-            for (guint c = 0; c < N_CONTAINERS; c++)
-                taken = taken || hwloc_bitmap_isset (world->cpus[c], topology->cpus[i].number);
-            size++;
-            node = topology->cpus[i].node;
-            free += !taken && may_have (input, container, topology->cpus[i].number);
-        }
-        if (wish.smt == CORRAL_SMT_ISOLATE)
-            free = size > 0 && free == size;
-        else if (wish.smt == CORRAL_SMT_REQUIRE && free < size)
-            free = 0;
-        per_node[node] += free;
-        total += free;
+        per_node[node_of[core]] += places;
+        total += places;
     }
     if (wish.numa != CORRAL_NUMA_STRICT)
         return total >= input->vms[v].n_vcpus;
@@ -345,19 +381,6 @@ plans_are_equal (const CorralPlan *a, const CorralPlan *b)
     return memcmp (a->cost, b->cost, sizeof a->cost) == 0;
 }
 
-/* The innermost container that had the pCPU; -1: none */
-static int
-had_by (const World *world, guint cpu)
-{
-    int had = -1;
-
-    for (guint c = 0; c < N_CONTAINERS; c++)
-        if (hwloc_bitmap_isset (world->cpus[c], cpu) &&
-            (had < 0 || strlen (plan_property_paths[c]) > strlen (plan_property_paths[had])))
-            had = (int) c;
-    return had;
-}
-
 static gboolean
 is_a_place (const World *world, guint cpu)
 {
@@ -366,31 +389,6 @@ is_a_place (const World *world, guint cpu)
             if (world->alone[v][i] && hwloc_bitmap_isset (world->places[v][i], cpu))
                 return TRUE;
     return FALSE;
-}
-
-/* vCPUs that the container could take on pCPUs of the set. */
-static guint
-places_in (const CorralPlanInput *input, guint container, const CorralCpuset *set)
-{
-    const CorralPlacementSmt smt = input->containers[container].wish.smt;
-    const CorralTopology *topology = input->topology;
-    guint places = 0;
-
-    for (guint core = 0; core < topology->n_cores; core++) {
-        guint size = 0, has = 0;
-
-        for (guint i = 0; i < topology->n_cpus; i++)
-            if (topology->cpus[i].core == core && topology->cpus[i].online) {
-                size++;
-                has += hwloc_bitmap_isset (set, topology->cpus[i].number) != 0;
-            }
-        if (smt == CORRAL_SMT_ISOLATE)
-            has = size > 0 && has == size;
-        else if (smt == CORRAL_SMT_REQUIRE && has < size)
-            has = 0;
-        places += has;
-    }
-    return places;
 }
 
 /* A VM's end leaves more of a reservation to be held, which may not be had without a move. */
