@@ -9,7 +9,7 @@ import xml.etree.ElementTree as xml
 from contextlib import contextmanager
 
 import libvirt
-from harness import Guest, Session, Skip, Suite, proc, until
+from harness import Guest, PlainQemu, Session, Skip, Suite, proc, until
 from harness.planned import EXPLAIN, PLAN, PlannedWorld, wait_alone, wait_apart
 from harness.watch import Watch
 
@@ -298,6 +298,53 @@ def a_vm_that_leaves_has_its_own_pins_again(world):
     guest.virsh('vcpupin', guest.name, 0, f'{world.house},{world.cpu}', '--live')
     assert vcpu.affinity() == {world.house, world.cpu}, vcpu.affinity()
     world.clear()
+
+
+@contextmanager
+def plain_qemu(world, name):
+    """A VM beside libvirt, which corrald is told of."""
+    plain = PlainQemu(world.session, name, load=0.05)
+    try:
+        world.corrald.write_settings(world.libvirtd, {plain.name: plain.socket})
+        yield plain.start()
+    finally:
+        world.corrald.write_settings(world.libvirtd, {})
+
+
+@suite.test
+def a_vm_that_leaves_while_corrald_is_down_has_its_own_pins_again(world):
+    """Its threads share a group. With groups of their own it is these that hold them, and are left
+    behind."""
+    box = world.box('down', "mode='dedicated'").start()
+    with plain_qemu(world, 'd') as guest:
+        vcpu, helper = guest.vcpu_threads()[0], role(guest, 'emulator')[0]
+        everywhere, home = vcpu.affinity(), vcpu.cgroups()
+        assert everywhere > {world.cpu}, everywhere
+        world.corrald.kill()
+        world.session.cgroups.make(f'{box.path}/d')
+        move(world, guest, {c: f'{box.folder}/d.partition' for c in home})
+        world.corrald.start()
+        wait_placed(guest, world.cpu, world.house)
+        world.corrald.kill()
+        move(world, guest, home)
+        assert (vcpu.affinity(), helper.affinity()) == ({world.cpu}, {world.house})
+        world.corrald.start()
+        until(lambda: {t.affinity() for t in guest.threads()} == {everywhere},
+              f'{guest.name} to have no pins')
+        guest.kill()
+    for point in world.session.cgroups.points:
+        folder = f'{point}{box.folder}/d.partition'
+        if os.path.isdir(folder):
+            os.rmdir(folder)
+    world.corrald.restart()
+    world.clear()
+
+
+def move(world, guest, groups):
+    """By hand, past corrald. @groups: {controller: path}"""
+    for controller, point in world.session.cgroups.mounts.items():
+        if controller in groups:
+            write(f'{point}{groups[controller]}/cgroup.procs', str(guest.pid))
 
 
 @suite.test
