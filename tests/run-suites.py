@@ -56,7 +56,7 @@ def main(suites):
         results += run_build('build-test', plain)
     if 'fuzz' in suites:
         results += run_build('build-fuzz', ['fuzz'])
-    optimised = [suite for suite in suites if suite in ('lab', 'lab-long', 'kernel', 'kernel-debug', 'bench')]
+    optimised = [suite for suite in suites if suite in ('lab', 'lab-long', 'kernel', 'kernel-long', 'bench')]
     if optimised:
         results += run_build('build', optimised)
 

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What runs in the lab: several programs that print TAP, told on as one. See meson.build.
 
-    inside.py BUILD SUITE
+    inside.py BUILD SUITE [PATIENCE]
+
+With a patience of 2, everything may take twice as long as it may otherwise.
 """
 
 import os
@@ -115,7 +117,7 @@ class Merge:
             print(text if text.startswith('#') else '# ' + text, flush=True)
         return None
 
-    def program(self, label, argv, timeout=1000):
+    def program(self, label, argv, timeout):
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors='replace', start_new_session=True) as process:
             signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
@@ -128,17 +130,18 @@ class Merge:
             self.result(False, f'{label}: ended with status {status} after {len(results)} results')
 
 
-def main(build, suite):
+def main(build, suite, patience='1'):
     # Of no use there, and libvirtd asks each QEMU about it.
     if suite != 'apparmor':
         subprocess.run(['modprobe', '-q', 'kvm-amd'], check=False)
     # Emulated twice, KVM is the slower of the two: it has suites of its own.
     os.environ['CORRAL_TEST_ACCEL'] = {'kvm': 'auto', 'series': 'kvm'}.get(suite, 'tcg')
+    os.environ['CORRAL_TEST_PATIENCE'] = patience
     os.environ['CORRAL_HOOK'] = build + '/libvirt-driver/hooks/corral-hook'
     merge = Merge()
     print('TAP version 13')
     for label, argv in SUITES[suite]:
-        merge.program(label, [word.format(build=build) for word in argv])
+        merge.program(label, [word.format(build=build) for word in argv], 1000 * int(patience))
     print(f'1..{merge.count}')
     return 1 if merge.failed else 0
 

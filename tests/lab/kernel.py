@@ -4,9 +4,17 @@
 kernel's own selftests on it in the lab. Prints TAP. See kvm-patches/kernel for each of the steps.
 
     kernel.py [--fragment NAME] [--build FOLDER] [TEST ...]
+    kernel.py --only WHAT
 
 With a fragment such as "debug" a second kernel is built with config/NAME.config added. With --build, Corral as built
-there is tested on the kernel, too.
+there is tested on the kernel, too. WHAT, which is run instead of all that:
+
+    pairs       two controllers at a time, on the kernel without a fragment
+    unload      1,000 rounds of loading and unloading KVM, on the same
+    faults      memory that cannot be had, on the one of "debug"
+    matrix      each patch builds in each configuration
+    check       checkpatch, and the patches go on and off
+    controls    the series broken on purpose
 """
 
 import argparse
@@ -19,6 +27,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SERIES = os.path.join(ROOT, 'kvm-patches')
+KERNEL = f'{SERIES}/kernel'
+KERNELS = os.path.join(ROOT, 'build-kernel')
 # A source tree and one build.
 DISK_NEEDED = 8 << 30
 
@@ -32,8 +42,16 @@ COUNTED = '--icount --smp 2'
 LAB_OPTIONS = {'debug': COUNTED, 'kasan': COUNTED}
 # Of inside.py
 SUITES = ['container', 'series']
+# How much longer than on an ordinary kernel they may take
+PATIENCE = {'debug': 6, 'kasan': 6}
+# What a kernel without a controller has no test for
+LEFT_OUT = {'no-cpusets': ['test_cpuset'],
+            'no-controller': ['test_kvm', 'test_kvm_attach', 'test_kvm_stat']}
+ROUNDS = 1000
 RESULT = re.compile(r'(ok|not ok) \d+ -? ?(.*)')
 WARNING = re.compile(r'# dmesg: ')
+# What the results after it are of: a test program, or two controllers.
+HEADING = re.compile(r'# (test_\w+|\w+ and \w+)')
 
 count = 0
 failed = 0
@@ -60,9 +78,9 @@ def step(text, *command):
 def why_not():
     """Why no kernel can be built here; None: it can."""
     free = shutil.disk_usage(ROOT).free
-    if free < DISK_NEEDED and not os.path.exists(f'{ROOT}/build-kernel/src'):
+    if free < DISK_NEEDED and not os.path.exists(f'{KERNELS}/src'):
         return f'{free >> 30} GiB of disk are free, {DISK_NEEDED >> 30} are needed'
-    if os.path.exists(f'{ROOT}/build-kernel/src/.git'):
+    if os.path.exists(f'{KERNELS}/src/.git'):
         return None
     base = dict(line.split('=', 1) for line in open(f'{SERIES}/linux-6.12/BASE', encoding='utf-8')
                 if '=' in line and not line.startswith('#'))
@@ -77,78 +95,124 @@ def why_not():
     return None
 
 
-def selftests(name, tests, options):
-    """Runs them in one boot of the lab, and tells each one's results on."""
-    seen = {test: 0 for test in tests}
-    current = None
+def apply():
+    return step('the source is fetched and the patches apply', KERNEL, 'apply')
+
+
+def build(fragment):
+    """(its name, whether it was built)"""
+    name = 'lab' + ('-' + fragment if fragment else '')
+    return name, step(f'the kernel is built ({name})', 'nice', '-n', '10', KERNEL, 'build', name,
+                      *([fragment] if fragment else []))
+
+
+def tell(what, *command, **environment):
+    """Runs what prints TAP, and tells each of its results on. Returns what they were of."""
+    seen = []
     warnings = 0
-    with subprocess.Popen([f'{SERIES}/selftests', name, *tests], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors='replace',
-                          env=dict(os.environ, LAB_OPTIONS=options)) as process:
+    before = count, failed
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors='replace', env=dict(os.environ, **environment)) as process:
         for line in process.stdout:
             line = line.rstrip('\n')
-            if line.startswith('# ') and line[2:] in seen:
-                current = line[2:]
+            heading, found = HEADING.fullmatch(line), RESULT.fullmatch(line)
             warnings += bool(WARNING.match(line))
-            found = RESULT.fullmatch(line)
-            if found and current:
-                seen[current] += 1
-                result(found[1] == 'ok', f'{current}: {found[2]}')
+            if heading:
+                seen.append([heading[1], 0])
+            if found:
+                if seen:
+                    seen[-1][1] += 1
+                result(found[1] == 'ok', f'{seen[-1][0]}: {found[2]}' if seen else found[2])
             elif line and not re.match(r'1\.\.\d+|TAP version', line):
                 print(line if line.startswith('#') else f'# {line}', flush=True)
-        process.wait()
-    for test, results in seen.items():
+        status = process.wait()
+    for heading, results in seen:
         if not results:
-            result(False, f'{test}: no result')
-    result(not warnings, 'the kernel has nothing to complain of')
+            result(False, f'{heading}: no result')
+    if count == before[0] or (status and failed == before[1]):
+        result(False, f'{what}: ended with status {status} after {count - before[0]} results')
+    result(not warnings, f'the kernel has nothing to complain of ({what})')
+    return {heading for heading, _ in seen}
 
 
-def corral(name, build, suite):
-    """A suite of inside.py on this kernel, all of its results as they are."""
-    seen = 0
-    warnings = 0
-    inside = f"/usr/bin/python3 '{HERE}/inside.py' '{build}' {suite}; '{SERIES}/selftests' --complaints"
-    with subprocess.Popen([f'{HERE}/lab.py', '--kernel', f'{ROOT}/build-kernel/{name}', '--tap', '--',
-                           'sh', '-c', inside],
-                          stdout=subprocess.PIPE, text=True, errors='replace') as process:
-        for line in process.stdout:
-            warnings += bool(WARNING.match(line))
-            found = RESULT.fullmatch(line.rstrip('\n'))
-            if found:
-                seen += 1
-                result(found[1] == 'ok', found[2])
-            elif line.startswith('#'):
-                print(line, end='', flush=True)
-    if not seen:
-        result(False, f'{suite}: no result')
-    result(not warnings, f'the kernel has nothing to complain of after the suite {suite}')
+def selftests(name, tests, options):
+    """Runs them in one boot of the lab."""
+    seen = tell(', '.join(tests), f'{SERIES}/selftests', name, *tests, LAB_OPTIONS=options)
+    for test in set(tests) - seen:
+        result(False, f'{test}: was not run')
+
+
+def in_lab(what, name, script):
+    """The same for a command line."""
+    tell(what, f'{HERE}/lab.py', '--kernel', f'{KERNELS}/{name}', '--', 'sh', '-c',
+         f"{script}; '{SERIES}/selftests' --complaints")
+
+
+def everything(fragment, folder, tests):
+    name, built = build(fragment)
+    if not built:
+        return
+    tests = [test for test in tests or TESTS + COUNTED_TESTS if test not in LEFT_OUT.get(fragment, [])]
+    for chosen, options in (([test for test in tests if test not in COUNTED_TESTS],
+                             LAB_OPTIONS.get(fragment, '')),
+                            ([test for test in tests if test in COUNTED_TESTS], COUNTED)):
+        if chosen:
+            selftests(name, chosen, options)
+    for suite in SUITES if folder else []:
+        in_lab(f'Corral, {suite}', name,
+               f"/usr/bin/python3 '{HERE}/inside.py' '{folder}' {suite} {PATIENCE.get(fragment, 1)}")
+
+
+def pairs():
+    name, built = build(None)
+    if built and len(tell('pairs', f'{SERIES}/pairs', name)) < 10:
+        result(False, 'not all pairs were run')
+
+
+def unload():
+    name, built = build(None)
+    if built and step('test_kvm is compiled', f'{SERIES}/selftests', '--build', 'test_kvm'):
+        in_lab(f'{ROUNDS} rounds', name,
+               'modprobe kvm-amd; echo "+cpu +cpuset" >/sys/fs/cgroup/cgroup.subtree_control; '
+               f"KVM_UNLOAD_ROUNDS={ROUNDS} '{KERNELS}/selftests/test_kvm'")
+
+
+def faults():
+    name, built = build('debug')
+    program = f'{KERNELS}/selftests/faults'
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    if built and step('faults is compiled', 'gcc', '-O2', '-o', program, f'{SERIES}/measure/faults.c'):
+        in_lab('faults', name, f"modprobe kvm-amd; '{program}' /sys/fs/cgroup $(modinfo -n kvm-amd) && "
+                               'echo "ok 1 - each allocation was made to fail"')
+
+
+ONLY = {
+    'pairs': pairs,
+    'unload': unload,
+    'faults': faults,
+    'matrix': lambda: tell('matrix', KERNEL, 'matrix'),
+    'check': lambda: step('checkpatch has no complaint, and the patches go on and off', KERNEL, 'check'),
+    'controls': lambda: tell('controls', f'{SERIES}/controls/run'),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--fragment')
     parser.add_argument('--build')
+    parser.add_argument('--only', choices=ONLY)
     parser.add_argument('tests', nargs='*')
     args = parser.parse_args()
-    name = 'lab' + ('-' + args.fragment if args.fragment else '')
     print('TAP version 13')
     reason = why_not()
     if reason:
         print(f'1..0 # SKIP {reason}')
         return 0
-    kernel = f'{SERIES}/kernel'
-    built = step('the source is fetched and the patches apply', kernel, 'apply') and \
-        step(f'the kernel is built ({name})', 'nice', '-n', '10', kernel, 'build', name,
-             *([args.fragment] if args.fragment else []))
-    if built:
-        tests = args.tests or TESTS + COUNTED_TESTS
-        for chosen, options in (([test for test in tests if test not in COUNTED_TESTS],
-                                 LAB_OPTIONS.get(args.fragment, '')),
-                                ([test for test in tests if test in COUNTED_TESTS], COUNTED)):
-            if chosen:
-                selftests(name, chosen, options)
-        for suite in SUITES if args.build else []:
-            corral(name, args.build, suite)
+    if apply():
+        if args.only:
+            ONLY[args.only]()
+        else:
+            everything(args.fragment, args.build, args.tests)
     print(f'1..{count}')
     return 1 if failed else 0
 

@@ -16,7 +16,7 @@ import subprocess
 
 from . import proc
 from .cgroups import Cgroups
-from .wait import until
+from .wait import PATIENCE, until
 
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNS = 0x00020000
@@ -165,6 +165,6 @@ class Keeper:
         """Ends all processes, then removes the cgroups."""
         self.process.stdin.write('close\n')
         self.process.stdin.close()
-        status = self.process.wait(60)
+        status = self.process.wait(60 * PATIENCE)
         self.process.stdout.close()
         assert status == 0, f'the keeper ended with status {status}'

@@ -4,6 +4,8 @@
 import subprocess
 from dataclasses import dataclass
 
+from .wait import PATIENCE
+
 
 @dataclass
 class Answer:
@@ -37,8 +39,8 @@ class Virsh:
     def try_(self, *words, readonly=False, timeout=60):
         """Runs one command, whatever comes of it."""
         argv = ['virsh', '-c', self.uri] + (['-r'] if readonly else []) + [str(w) for w in words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False,
-                              stdin=subprocess.DEVNULL)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout * PATIENCE,
+                              check=False, stdin=subprocess.DEVNULL)
         return Answer(' '.join(argv[3:]), done.returncode, done.stdout, done.stderr)
 
     def __call__(self, *words, **options):
