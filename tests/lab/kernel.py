@@ -42,8 +42,10 @@ COUNTED = '--icount --smp 2'
 LAB_OPTIONS = {'debug': COUNTED, 'kasan': COUNTED}
 # Of inside.py
 SUITES = ['container', 'series']
-# How much longer than on an ordinary kernel they may take
+# How much longer than on an ordinary kernel all may take
 PATIENCE = {'debug': 6, 'kasan': 6}
+# What one boot may take, in seconds
+LIMIT = 1200
 # What a kernel without a controller has no test for
 LEFT_OUT = {'no-cpusets': ['test_cpuset'],
             'no-controller': ['test_kvm', 'test_kvm_attach', 'test_kvm_stat']}
@@ -135,16 +137,18 @@ def tell(what, *command, **environment):
     return {heading for heading, _ in seen}
 
 
-def selftests(name, tests, options):
+def selftests(name, tests, options, patience=1):
     """Runs them in one boot of the lab."""
+    options += f' --timeout {LIMIT * patience}'
     seen = tell(', '.join(tests), f'{SERIES}/selftests', name, *tests, LAB_OPTIONS=options)
     for test in set(tests) - seen:
         result(False, f'{test}: was not run')
 
 
-def in_lab(what, name, script):
+def in_lab(what, name, script, patience=1):
     """The same for a command line."""
-    tell(what, f'{HERE}/lab.py', '--kernel', f'{KERNELS}/{name}', '--', 'sh', '-c',
+    tell(what, f'{HERE}/lab.py', '--kernel', f'{KERNELS}/{name}', '--timeout', str(LIMIT * patience),
+         '--', 'sh', '-c',
          f"{script}; '{SERIES}/selftests' --complaints")
 
 
@@ -152,15 +156,16 @@ def everything(fragment, folder, tests):
     name, built = build(fragment)
     if not built:
         return
+    patience = PATIENCE.get(fragment, 1)
     tests = [test for test in tests or TESTS + COUNTED_TESTS if test not in LEFT_OUT.get(fragment, [])]
     for chosen, options in (([test for test in tests if test not in COUNTED_TESTS],
                              LAB_OPTIONS.get(fragment, '')),
                             ([test for test in tests if test in COUNTED_TESTS], COUNTED)):
         if chosen:
-            selftests(name, chosen, options)
+            selftests(name, chosen, options, patience)
     for suite in SUITES if folder else []:
         in_lab(f'Corral, {suite}', name,
-               f"/usr/bin/python3 '{HERE}/inside.py' '{folder}' {suite} {PATIENCE.get(fragment, 1)}")
+               f"/usr/bin/python3 '{HERE}/inside.py' '{folder}' {suite} {patience}", patience)
 
 
 def pairs():
@@ -174,7 +179,7 @@ def unload():
     if built and step('test_kvm is compiled', f'{SERIES}/selftests', '--build', 'test_kvm'):
         in_lab(f'{ROUNDS} rounds', name,
                'modprobe kvm-amd; echo "+cpu +cpuset" >/sys/fs/cgroup/cgroup.subtree_control; '
-               f"KVM_UNLOAD_ROUNDS={ROUNDS} '{KERNELS}/selftests/test_kvm'")
+               f"KVM_UNLOAD_ROUNDS={ROUNDS} '{KERNELS}/selftests/test_kvm'", 6)
 
 
 def faults():
@@ -183,7 +188,7 @@ def faults():
     os.makedirs(os.path.dirname(program), exist_ok=True)
     if built and step('faults is compiled', 'gcc', '-O2', '-o', program, f'{SERIES}/measure/faults.c'):
         in_lab('faults', name, f"modprobe kvm-amd; '{program}' /sys/fs/cgroup $(modinfo -n kvm-amd) && "
-                               'echo "ok 1 - each allocation was made to fail"')
+                               'echo "ok 1 - each allocation was made to fail"', 6)
 
 
 ONLY = {
