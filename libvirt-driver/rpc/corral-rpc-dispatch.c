@@ -227,8 +227,9 @@ dispatch_keepalive (CorralRpcClient *client, const CorralWireHeader *message)
         pong.procedure = CORRAL_WIRE_KEEPALIVE_PONG;
         pong.serial = 0;
         pong.status = CORRAL_WIRE_OK;
+        /* An answer like others: while it is unread, no further ping is read. */
         corral_rpc_client_send (client,
-                                corral_rpc_frame_new (CORRAL_RPC_FRAME_KEEPALIVE, &pong,
+                                corral_rpc_frame_new (CORRAL_RPC_FRAME_REPLY, &pong,
                                                       (xdrproc_t) (void (*) (void)) xdr_void,
                                                       NULL));
     }

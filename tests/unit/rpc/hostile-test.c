@@ -393,6 +393,36 @@ test_unread_answers (Fixture *fixture, gconstpointer user_data)
     test_client_expect_alive (fixture->bad);
 }
 
+/* Nor does it pile up answers to its pings. */
+static void
+test_unread_pongs (Fixture *fixture, gconstpointer user_data)
+{
+    static const guint8 ping[] = {
+        0, 0, 0, 28, 0x6b, 0x65, 0x65, 0x70, 0, 0, 0, 1, 0, 0,
+        0, 1, 0, 0,  0,    2,    0,    0,    0, 0, 0, 0, 0, 0,
+    };
+    /* The handler that opened the bad one was the last to run. */
+    CorralRpcClient *client = fixture->server->last;
+    guint sent = 0;
+
+    /* Neither socket holds so many. */
+    for (int i = 0; i < 5000; i++) {
+        sent += send (fixture->bad->fd, ping, sizeof ping, MSG_DONTWAIT) == sizeof ping ? 1 : 0;
+        g_main_context_iteration (NULL, FALSE);
+        g_assert_cmpuint (client->queue.length, <=, 1);
+    }
+    g_assert_cmpuint (sent, <, 5000);
+    while (sent-- > 0) {
+        CorralWireHeader header;
+        g_autoptr (GBytes) pong = test_client_read (fixture->bad, &header);
+
+        g_assert_nonnull (pong);
+        g_assert_cmpuint (header.prog, ==, CORRAL_WIRE_KEEPALIVE_PROGRAM);
+        g_assert_cmpint (header.procedure, ==, CORRAL_WIRE_KEEPALIVE_PONG);
+    }
+    test_client_expect_alive (fixture->bad);
+}
+
 static void
 test_unread_events (Fixture *fixture, gconstpointer user_data)
 {
@@ -589,6 +619,7 @@ main (int argc, char **argv)
     ADD ("descriptors", NULL, test_descriptors);
     ADD ("too-many-descriptors", NULL, test_too_many_descriptors);
     ADD ("unread-answers", NULL, test_unread_answers);
+    ADD ("unread-pongs", NULL, test_unread_pongs);
     ADD ("unread-events", NULL, test_unread_events);
     ADD ("slow-calls", NULL, test_slow_calls);
     ADD ("slow-after-quick", NULL, test_slow_after_quick);
