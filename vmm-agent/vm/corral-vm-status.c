@@ -405,6 +405,10 @@ corral_vm_status_group (const char *partition, int id, const char *name)
             continue;
         if (g_str_equal (parts[i], "..") || g_str_equal (parts[i], "."))
             return NULL;
+        /* libvirt's escape for what could be a file of the cgroup core; see container-path.c. */
+        if (!special && (*parts[i] == '_' || g_str_equal (parts[i], "cgroup") ||
+                         g_str_has_prefix (parts[i], "cgroup.")))
+            g_string_append_c (group, '_');
         g_string_append (group, parts[i]);
         if (!special && strchr (parts[i], '.') == NULL)
             g_string_append (group, ".partition");

@@ -217,6 +217,8 @@ test_group (void)
         { "/machine/machine", 3, "x", "machine/machine.partition/qemu-3-x.libvirt-qemu" },
         { "/machine.slice/a.b", 3, "--x..-y--", "machine.slice/a.b/qemu-3-x.y.libvirt-qemu" },
         { "/", 3, "x", "qemu-3-x.libvirt-qemu" },
+        { "/machine/_a/b", 3, "x", "machine/__a.partition/b.partition/qemu-3-x.libvirt-qemu" },
+        { "/cgroup/cgroups", 3, "x", "_cgroup.partition/cgroups.partition/qemu-3-x.libvirt-qemu" },
         { "/a", 7, "0123456789012345678901234567890123456789012345678901234567890123456789",
           "a.partition/qemu-7-012345678901234567890123456789012345678901234567890123456"
           ".libvirt-qemu" },
