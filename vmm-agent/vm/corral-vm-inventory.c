@@ -437,29 +437,30 @@ corral_vm_inventory_check (CorralVmInventory *inventory, const char *name)
         remove_entry (inventory, entry);
 }
 
-static Entry *
-find_by_pid (CorralVmInventory *inventory, pid_t pid)
+/* One process may have two names: where the settings give the socket of one of libvirt's VMs
+ * another. (transfer full): of names */
+static GPtrArray *
+names_of (CorralVmInventory *inventory, pid_t pid)
 {
+    GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
     GHashTableIter iter;
     gpointer entry;
 
     g_hash_table_iter_init (&iter, inventory->entries);
     while (g_hash_table_iter_next (&iter, NULL, &entry))
         if (((Entry *) entry)->vm.pid == pid)
-            return entry;
-    return NULL;
+            g_ptr_array_add (names, g_strdup (((Entry *) entry)->vm.name));
+    return names;
 }
 
 /* When a process ends, its threads may be reported before it is. */
 static void
-on_end (pid_t pid, pid_t tid, gpointer data)
+end_entry (CorralVmInventory *inventory, const char *name, pid_t pid, pid_t tid)
 {
-    CorralVmInventory *inventory = CORRAL_VM_INVENTORY (data);
-    Entry *entry = find_by_pid (inventory, pid);
-    g_autofree char *name = NULL;
+    Entry *entry = g_hash_table_lookup (inventory->entries, name);
     CorralVmProcess process;
 
-    if (entry == NULL)
+    if (entry == NULL || entry->vm.pid != pid)
         return;
     process.pid = pid;
     process.start_time = entry->vm.start_time;
@@ -469,9 +470,18 @@ on_end (pid_t pid, pid_t tid, gpointer data)
             g_signal_emit (inventory, signals[CHANGED], 0, &entry->vm);
         return;
     }
-    name = g_strdup (entry->vm.name);
     remove_entry (inventory, entry);
     offer_again (inventory, name);
+}
+
+static void
+on_end (pid_t pid, pid_t tid, gpointer data)
+{
+    CorralVmInventory *inventory = CORRAL_VM_INVENTORY (data);
+    g_autoptr (GPtrArray) names = names_of (inventory, pid);
+
+    for (guint i = 0; i < names->len; i++)
+        end_entry (inventory, g_ptr_array_index (names, i), pid, tid);
 }
 
 void

@@ -293,6 +293,43 @@ test_home_is_found_again (VmFixture *f, gconstpointer unused)
     g_assert_null (web1 (f)->home_group);
 }
 
+/* One more name for a process, as the settings may give it. */
+static void
+add_second_name (VmFixture *f, const char *name, pid_t pid)
+{
+    g_autofree char *pid_file = g_strdup_printf ("%s/%s.pid", f->state_dir, name);
+    g_autofree char *number = g_strdup_printf ("%d\n", (int) pid);
+    g_autofree char *text = g_strdup_printf (
+        "<domstatus state='running' reason='booted' pid='%d'><vcpus/><domain id='4'>"
+        "<name>%s</name><uuid>00112233-4455-6677-8899-aabbccddeeff</uuid></domain></domstatus>",
+        (int) pid, name);
+
+    g_assert_true (g_file_set_contents (pid_file, number, -1, NULL));
+    vm_fixture_status (f, name, text);
+    vm_spin_until (corral_vm_inventory_lookup (f->inventory, name) != NULL);
+}
+
+/* Whichever of the two comes first, and whichever of their ends is reported first. */
+static void
+test_two_names (VmFixture *f, gconstpointer unused)
+{
+    static const char *const orders[][2] = { { "web1", "web2" }, { "web2", "web1" } };
+
+    vm_fixture_start (f, TRUE);
+    for (gsize i = 0; i < G_N_ELEMENTS (orders); i++) {
+        pid_t pid = vm_fixture_spawn (f, NULL);
+
+        vm_fixture_place (f, pid, "corral.partition/web.corral");
+        add_second_name (f, orders[i][0], pid);
+        add_second_name (f, orders[i][1], pid);
+        vm_fixture_kill (f, pid);
+        /* At once, and not when the state directory is next read. */
+        drain ();
+        g_assert_null (corral_vm_inventory_lookup (f->inventory, "web1"));
+        g_assert_null (corral_vm_inventory_lookup (f->inventory, "web2"));
+    }
+}
+
 static void
 test_state_dir_appears_later (VmFixture *f, gconstpointer unused)
 {
@@ -339,6 +376,7 @@ main (int argc, char **argv)
     g_test_add ("/vm/inventory/kvm-tells-threads", VmFixture, "v2", vm_fixture_set_up,
                 test_kvm_tells_threads, vm_fixture_tear_down);
     add ("/vm/inventory/home-is-found-again", test_home_is_found_again);
+    add ("/vm/inventory/two-names", test_two_names);
     add ("/vm/inventory/state-dir-appears-later", test_state_dir_appears_later);
     add ("/vm/inventory/no-source", test_no_source);
     return g_test_run ();
