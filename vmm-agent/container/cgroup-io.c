@@ -14,7 +14,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define FILE_LIMIT (1024 * 1024)
+/* The largest is the mount table: a host of many containers has tens of thousands of mounts. */
+#define FILE_LIMIT (64 * 1024 * 1024)
 /* What the kernel keeps in all, for the notes of one directory */
 #define NOTE_LIMIT 4096
 
