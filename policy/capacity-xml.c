@@ -9,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Of a name, path or number in an attribute. */
+/* Of a name, path or number in an attribute; and of a list of all pCPUs that there can be. */
 #define TEXT_MAX 4096
+#define LIST_MAX (8 * (CORRAL_CPUSET_MAX + 1))
 /* A pCPU's worth of time in each of the most pCPUs there can be, many times over. */
 #define USED_MAX 1e9
 
@@ -137,24 +138,34 @@ typedef struct {
 } Element;
 
 static gboolean
-take_text (const Element *element, const char *name, char **ret_text)
+take_bounded (const Element *element, const char *name, gsize most, char **ret_text)
 {
     g_autofree char *text = corral_xml_attribute (element->node, name);
 
-    if (text != NULL && strlen (text) > TEXT_MAX)
+    if (text != NULL && strlen (text) > most)
         return corral_xml_fail (element->reader, element->node,
-                                "expected in \"%s\" at most %d bytes", name, TEXT_MAX);
+                                "expected in \"%s\" at most %" G_GSIZE_FORMAT " bytes", name, most);
     *ret_text = g_steal_pointer (&text);
     return TRUE;
 }
 
 static gboolean
+take_text (const Element *element, const char *name, char **ret_text)
+{
+    return take_bounded (element, name, TEXT_MAX, ret_text);
+}
+
+static gboolean
+is_there (const Element *element, const char *name, const char *text)
+{
+    return text != NULL ||
+           corral_xml_fail (element->reader, element->node, "expected an attribute \"%s\"", name);
+}
+
+static gboolean
 take_required (const Element *element, const char *name, char **ret_text)
 {
-    if (!take_text (element, name, ret_text))
-        return FALSE;
-    return *ret_text != NULL ||
-           corral_xml_fail (element->reader, element->node, "expected an attribute \"%s\"", name);
+    return take_text (element, name, ret_text) && is_there (element, name, *ret_text);
 }
 
 static gboolean
@@ -216,7 +227,7 @@ take_cpus (const Element *element, const char *name, CorralCpuset **ret_set)
 {
     g_autofree char *text = NULL;
 
-    if (!take_required (element, name, &text))
+    if (!take_bounded (element, name, LIST_MAX, &text) || !is_there (element, name, text))
         return FALSE;
     return corral_cpuset_parse (text, ret_set, NULL) ||
            corral_xml_fail (element->reader, element->node, "expected a list of pCPUs in \"%s\"",

@@ -77,6 +77,22 @@ test_round_trip (void)
     g_assert_nonnull (strstr (once, "vm=\"db1\" vcpu=\"0\" busy=\"1.000\""));
 }
 
+/* Every other one of as many pCPUs as there can be: what SMT leaves to a container. */
+static void
+test_many_pcpus (void)
+{
+    g_autoptr (CorralCapacity) capacity = parse_good (example), again = NULL;
+    CorralCpuset *cpus = capacity->rows[3].cpus;
+    g_autofree char *xml = NULL;
+
+    for (guint i = 0; i <= CORRAL_CPUSET_MAX; i += 2)
+        hwloc_bitmap_set (cpus, i);
+    hwloc_bitmap_clr (cpus, 5);
+    xml = corral_capacity_xml (capacity, 42);
+    again = parse_good (xml);
+    g_assert_true (hwloc_bitmap_isequal (again->rows[3].cpus, cpus));
+}
+
 /* What a server that means no good may send: refused, with the place. */
 static void
 test_hostile (void)
@@ -452,6 +468,7 @@ main (int argc, char **argv)
     example = text;
     g_test_add_func ("/capacity-text/read", test_read);
     g_test_add_func ("/capacity-text/round-trip", test_round_trip);
+    g_test_add_func ("/capacity-text/many-pcpus", test_many_pcpus);
     g_test_add_func ("/capacity-text/hostile", test_hostile);
     g_test_add_func ("/capacity-text/none", test_none);
     g_test_add_func ("/capacity-text/placement", test_placement);
