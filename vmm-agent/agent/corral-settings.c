@@ -207,6 +207,24 @@ take_folder (CorralSettings *settings, const char *folder, GError **error)
     return TRUE;
 }
 
+/* The state folder holds the live copies of active containers in a folder of its own, and what is
+ * not active is removed from that. */
+static gboolean
+check_folders (const CorralSettings *settings, const char *path, GError **error)
+{
+    g_autofree char *lives = g_build_filename (settings->state_dir, "containers", NULL);
+    g_autofree char *first = g_canonicalize_filename (lives, "/");
+    g_autofree char *second = g_canonicalize_filename (settings->definition_dir, "/");
+
+    if (!g_str_equal (first, second))
+        return TRUE;
+    g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
+                 "cannot use the settings from \"%s\": definition_dir is \"%s\", where state_dir "
+                 "has its own copies, which come and go with the containers",
+                 path, settings->definition_dir);
+    return FALSE;
+}
+
 gboolean
 corral_settings_load (const char *file, CorralSettings **ret_settings, GError **error)
 {
@@ -220,7 +238,8 @@ corral_settings_load (const char *file, CorralSettings **ret_settings, GError **
 
         g_assert (ok);
     }
-    if (!take_file (settings, path, file == NULL, error) || !take_folder (settings, folder, error))
+    if (!take_file (settings, path, file == NULL, error) ||
+        !take_folder (settings, folder, error) || !check_folders (settings, path, error))
         return FALSE;
     *ret_settings = g_steal_pointer (&settings);
     return TRUE;

@@ -160,6 +160,8 @@ test_refused (Fixture *f, gconstpointer unused)
         { "[qmp]\na=/0123456789012345678901234567890123456789012345678901234567890123456789012345"
           "67890123456789012345678901234567890123456789\n",
           "longer" },
+        { "[corrald]\nstate_dir=/etc/corral\n", "definition_dir" },
+        { "[corrald]\nstate_dir=/b/c/../\ndefinition_dir=/b//containers/\n", "definition_dir" },
         { "state_dir=/b\n", "corral.conf" },
         { "[corrald\n", "corral.conf" },
     };
