@@ -15,9 +15,8 @@ CorralCpuset *
 corral_driver_cpumap_read (const guint8 *map, gsize size)
 {
     CorralCpuset *set = hwloc_bitmap_alloc ();
-    gsize bits = MIN (size * 8, CORRAL_CPUSET_MAX + 1);
 
-    for (gsize cpu = 0; cpu < bits; cpu++) {
+    for (gsize cpu = 0; cpu < size * 8; cpu++) {
         if ((map[cpu / 8] & (1 << (cpu % 8))) != 0)
             hwloc_bitmap_set (set, (unsigned) cpu);
     }

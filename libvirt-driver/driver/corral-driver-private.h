@@ -91,7 +91,8 @@ gboolean corral_driver_affect_one (const CorralContainer *container, guint flags
 
 /* libvirt's cpumap, lowest CPU in the lowest bit of the first byte. @size bytes at @map, zeroed. */
 void corral_driver_cpumap_fill (const CorralCpuset *set, guint8 *map, gsize size);
-/* (transfer full) */
+/* (transfer full): all of it, also those above CORRAL_CPUSET_MAX, for which there is no place: who
+ * asks for them is to be refused. */
 CorralCpuset *corral_driver_cpumap_read (const guint8 *map, gsize size);
 
 /* --- corral-driver-domain.c --- */

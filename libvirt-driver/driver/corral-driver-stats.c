@@ -69,22 +69,20 @@ get_percpu (CorralDriver *driver, const CorralContainer *container,
             const CorralWireCpuStatsArgs *which, CorralWireCpuStatsRet *ret, GError **error)
 {
     g_autoptr (CorralRpcParams) params = corral_rpc_params_new ();
+    gboolean counts = which->ncpus == 0 || which->nparams == 0;
     g_autoptr (GArray) times = NULL;
     guint64 last;
 
     if (!read_percpu (driver, container, &times, error))
         return FALSE;
-    if (which->start_cpu < 0 || (guint) which->start_cpu > times->len) {
+    /* Who only asks how many there are starts nowhere, as libvirt has it. */
+    if (which->start_cpu < 0 || (!counts && (guint) which->start_cpu >= times->len)) {
         corral_driver_error (error, VIR_ERR_INVALID_ARG, "start_cpu %d larger than maximum of %d",
                              which->start_cpu, (int) times->len - 1);
         return FALSE;
     }
-    if (which->ncpus == 0) {
-        ret->nparams = (int) times->len;
-        return TRUE;
-    }
-    ret->nparams = 1;
-    if (which->nparams == 0)
+    ret->nparams = which->ncpus == 0 ? (int) times->len : 1;
+    if (counts)
         return TRUE;
     last = MIN ((guint64) which->start_cpu + which->ncpus, times->len);
     for (guint64 cpu = (guint64) which->start_cpu; cpu < last; cpu++)

@@ -92,6 +92,20 @@ test_short_cpumap (void)
     corral_driver_cpumap_fill (set, map, 0);
 }
 
+/* What is beyond all that a container can have is not passed over. */
+static void
+test_long_cpumap (void)
+{
+    g_autofree guint8 *map = g_malloc0 (CORRAL_WIRE_CPUMAP_MAX);
+    g_autoptr (CorralCpuset) set = NULL;
+
+    map[0] = 1;
+    map[CORRAL_WIRE_CPUMAP_MAX - 1] = 0x80;
+    set = corral_driver_cpumap_read (map, CORRAL_WIRE_CPUMAP_MAX);
+    g_assert_cmpint (hwloc_bitmap_weight (set), ==, 2);
+    g_assert_cmpint (hwloc_bitmap_last (set), ==, CORRAL_WIRE_CPUMAP_MAX * 8 - 1);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -100,5 +114,6 @@ main (int argc, char **argv)
     g_test_add_func ("/driver/error/others", test_others);
     g_test_add_func ("/driver/cpumap/round-trip", test_cpumaps);
     g_test_add_func ("/driver/cpumap/short", test_short_cpumap);
+    g_test_add_func ("/driver/cpumap/long", test_long_cpumap);
     return g_test_run ();
 }

@@ -374,9 +374,16 @@ test_cpu_stats (Fixture *fixture, gconstpointer data)
     ask_cpu_stats (fixture, 1, 0, 1, 1, 1);
     ask_cpu_stats (fixture, 1, 0, 128, 1, MIN (cpus, 128));
     ask_cpu_stats (fixture, 1, (int) cpus - 1, 128, 1, 1);
+    /* Where it would start does not matter to who asks for a number of them. */
+    ask_cpu_stats (fixture, 0, (int) cpus + 1, 0, (int) cpus, 0);
+    ask_cpu_stats (fixture, 0, (int) cpus + 1, 1, 1, 0);
+    for (int past = 0; past < 2; past++)
+        assert_refused (fixture->reader, CORRAL_PROC_DOMAIN_GET_CPU_STATS,
+                        &(CorralWireCpuStatsArgs){ fixture->prod, 1, (int) cpus + past, 1, 0 },
+                        VIR_ERR_INVALID_ARG, "larger than maximum");
     assert_refused (fixture->reader, CORRAL_PROC_DOMAIN_GET_CPU_STATS,
-                    &(CorralWireCpuStatsArgs){ fixture->prod, 1, (int) cpus + 1, 1, 0 },
-                    VIR_ERR_INVALID_ARG, "larger than maximum");
+                    &(CorralWireCpuStatsArgs){ fixture->prod, 0, -2, 0, 0 }, VIR_ERR_INVALID_ARG,
+                    "start_cpu -2");
     assert_refused (fixture->reader, CORRAL_PROC_DOMAIN_GET_CPU_STATS,
                     &(CorralWireCpuStatsArgs){ fixture->prod, 1, -2, 1, 0 }, VIR_ERR_INVALID_ARG,
                     "start_cpu -2");
