@@ -46,11 +46,34 @@ update_condition (CorralRpcClient *client)
     g_source_modify_unix_fd (client->source, client->source_fd, condition);
 }
 
+/* One more frame in its queue. */
+static void
+count_frame (CorralRpcClient *client, const CorralRpcFrame *frame)
+{
+    client->queue_bytes += frame->size;
+    if (client->readonly_socket)
+        client->server->readonly_unread += frame->size;
+    if (frame->kind == CORRAL_RPC_FRAME_REPLY)
+        client->replies++;
+    else if (frame->kind == CORRAL_RPC_FRAME_EVENT)
+        client->event_bytes += frame->size;
+}
+
+/* @bytes less of them. */
+static void
+uncount_bytes (CorralRpcClient *client, gsize bytes)
+{
+    client->queue_bytes -= bytes;
+    if (client->readonly_socket)
+        client->server->readonly_unread -= bytes;
+}
+
 static void
 pop_frame (CorralRpcClient *client)
 {
     CorralRpcFrame *frame = g_queue_pop_head (&client->queue);
 
+    uncount_bytes (client, frame->size);
     if (frame->kind == CORRAL_RPC_FRAME_REPLY)
         client->replies--;
     else if (frame->kind == CORRAL_RPC_FRAME_EVENT)
@@ -91,12 +114,12 @@ corral_rpc_client_send (CorralRpcClient *client, CorralRpcFrame *frame)
         g_free (frame);
         return;
     }
-    if (frame->kind == CORRAL_RPC_FRAME_REPLY)
-        client->replies++;
-    else if (frame->kind == CORRAL_RPC_FRAME_EVENT)
-        client->event_bytes += frame->size;
+    count_frame (client, frame);
     g_queue_push_tail (&client->queue, frame);
     corral_rpc_client_flush (client);
+    if (client->readonly_socket && client->queue_bytes > 0 &&
+        client->server->readonly_unread > client->server->limits.max_unread_readonly)
+        corral_rpc_client_doom (client);
 }
 
 void
@@ -461,6 +484,7 @@ corral_rpc_client_free (CorralRpcClient *client)
     corral_rpc_client_set_data (client, NULL, NULL);
     g_queue_unlink (&server->clients, &client->link);
     server->readonly_clients -= client->readonly_socket ? 1 : 0;
+    uncount_bytes (client, client->queue_bytes);
     g_socket_close (client->socket, NULL);
     g_object_unref (client->socket);
     g_queue_clear_full (&client->queue, g_free);

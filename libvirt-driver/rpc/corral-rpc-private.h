@@ -20,6 +20,7 @@ struct _CorralRpcServer {
     GPtrArray *listeners;   /* CorralRpcListener */
     GQueue clients;         /* CorralRpcClient, linked by .link */
     guint readonly_clients; /* of those, by their socket */
+    gsize readonly_unread;  /* bytes in their queues */
     guint64 last_id;
 
     /* Slow calls are made when there is no quick one, and none has just been answered, whose client
@@ -64,6 +65,7 @@ struct _CorralRpcClient {
 
     GQueue queue; /* CorralRpcFrame */
     gsize sent_of_head;
+    gsize queue_bytes;
     gsize event_bytes;
     guint replies;
 

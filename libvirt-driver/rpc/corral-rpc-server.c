@@ -20,6 +20,7 @@ const CorralRpcLimits corral_rpc_default_limits = {
     .max_frame_readonly = 256 * 1024,
     .max_frame_before_open = 64 * 1024,
     .max_events = 4 * MIB,
+    .max_unread_readonly = 64 * MIB,
     .open_timeout = 60,
     .keepalive_interval = 30,
     .keepalive_count = 5,

@@ -20,7 +20,8 @@
  *
  * A client that breaks the protocol is disconnected. One that does not read what was sent to it is
  * not read from until it does, so it has one answer waiting at most, and is disconnected when too
- * many events wait. Neither costs other clients anything.
+ * many events wait. Neither costs other clients anything; only those of read-only sockets, which
+ * anyone may be, have one bound for what all of them leave unread.
  */
 
 /**
@@ -121,6 +122,8 @@ typedef struct {
  * @max_frame_readonly: bytes of a frame from an open, read-only client
  * @max_frame_before_open: bytes of a frame from a client that has not called CONNECT_OPEN
  * @max_events: a client with more bytes of events than this unread is disconnected
+ * @max_unread_readonly: bytes that clients of read-only sockets may leave unread, all together; one
+ *   that adds to more is disconnected. What a client's socket takes does not count
  * @open_timeout: seconds in which a client must have called CONNECT_OPEN; 0: no limit
  * @keepalive_interval: seconds of silence before a client that supports it gets a ping; 0: never
  * @keepalive_count: unanswered pings after which it is disconnected
@@ -132,6 +135,7 @@ typedef struct {
     guint32 max_frame_readonly;
     guint32 max_frame_before_open;
     gsize max_events;
+    gsize max_unread_readonly;
     guint open_timeout;
     guint keepalive_interval;
     guint keepalive_count;

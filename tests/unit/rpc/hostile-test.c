@@ -393,7 +393,64 @@ test_unread_answers (Fixture *fixture, gconstpointer user_data)
     test_client_expect_alive (fixture->bad);
 }
 
-/* Nor does it pile up answers to its pings. */
+static gboolean
+nobody_is_served (gpointer user_data)
+{
+    CorralRpcServer *server = ((Fixture *) user_data)->server->server;
+
+    for (GList *l = server->clients.head; l != NULL; l = l->next)
+        if (((CorralRpcClient *) l->data)->waits)
+            return FALSE;
+    return !g_main_context_pending (NULL);
+}
+
+/* Anyone may be a read-only client, so what all of them leave unread has one bound. The answer that
+ * went beyond it costs its own client the connection, and nobody else anything. */
+static void
+test_unread_readonly (Fixture *fixture, gconstpointer user_data)
+{
+    const CorralWireAllStatsArgs args = { .stats = 5000 };
+    CorralRpcServer *server = fixture->server->server;
+    CorralRpcLimits limits = test_limits ();
+    TestClient *clients[3];
+
+    /* An answer has a little more than 5 MB. */
+    limits.max_unread_readonly = 12 * MIB;
+    corral_rpc_server_set_limits (server, &limits);
+    for (guint i = 0; i < G_N_ELEMENTS (clients); i++) {
+        clients[i] = test_client_new (fixture->server, TRUE);
+        test_client_open (clients[i], 0);
+        test_client_write_call (clients[i], CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS, &args);
+        if (i < 2) {
+            test_wait_for (nobody_is_served, fixture);
+            g_assert_cmpuint (fixture->server->closed, ==, 0);
+            g_assert_cmpuint (server->readonly_unread, >, (i + 1) * 5 * 1000 * 1000);
+        }
+    }
+    test_wait_for (one_is_closed, fixture->server);
+    g_assert_cmpuint (server->readonly_unread, <, limits.max_unread_readonly);
+    /* Others do not notice: small answers leave at once, and read-write clients do not count. */
+    test_client_write_call (fixture->bad, CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS, &args);
+    test_wait_for (nobody_is_served, fixture);
+    g_assert_cmpuint (fixture->server->closed, ==, 1);
+    test_client_free (clients[2]);
+    clients[2] = test_client_new (fixture->server, TRUE);
+    test_client_open (clients[2], 0);
+    test_client_expect_alive (clients[2]);
+    /* What is read, or whose client is gone, counts no more. */
+    g_assert_true (test_client_read_answer (clients[0], CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS,
+                                            NULL, NULL));
+    g_assert_true (test_client_call (clients[2], CORRAL_PROC_CONNECT_GET_ALL_DOMAIN_STATS, &args,
+                                     NULL, NULL));
+    test_client_free (clients[1]);
+    fixture->server->closed = 0;
+    test_wait_for (one_is_closed, fixture->server);
+    g_assert_cmpuint (server->readonly_unread, ==, 0);
+    test_client_free (clients[0]);
+    test_client_free (clients[2]);
+}
+
+/* Nor does a client pile up answers to its pings. */
 static void
 test_unread_pongs (Fixture *fixture, gconstpointer user_data)
 {
@@ -619,6 +676,7 @@ main (int argc, char **argv)
     ADD ("descriptors", NULL, test_descriptors);
     ADD ("too-many-descriptors", NULL, test_too_many_descriptors);
     ADD ("unread-answers", NULL, test_unread_answers);
+    ADD ("unread-readonly", NULL, test_unread_readonly);
     ADD ("unread-pongs", NULL, test_unread_pongs);
     ADD ("unread-events", NULL, test_unread_events);
     ADD ("slow-calls", NULL, test_slow_calls);
