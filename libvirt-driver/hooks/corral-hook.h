@@ -56,7 +56,9 @@ void corral_hook_print_error (const GError *error);
  * is defined and does not run is made, and its parents with it, with their values; a whole one is
  * left as it is. Without corrald, VMs of planned containers do not start, and all others do as
  * ever. libvirt's default partition is libvirt's own affair unless a container is defined there,
- * and so is a path that no container can have.
+ * and so is a path that no container can have. One that leads to a planned container by another
+ * spelling ("/machine//a", "/machine/a.partition") is refused: corrald found no place in that
+ * container. So are all but libvirt's own while the settings cannot be read.
  *
  * Returns: %FALSE when the domain must not start; the message is for the one who starts it
  */

@@ -111,7 +111,8 @@ static void
 test_broken_settings (void)
 {
     g_autofree char *partition = g_strconcat (top, "/one", NULL);
-    g_autofree char *message = NULL;
+    g_autofree char *message = NULL, *again = NULL;
+    g_autoptr (GError) error = NULL;
 
     fixture_set_up ();
     fixture_define ("etc", "one", "/one", "");
@@ -119,6 +120,11 @@ test_broken_settings (void)
     message = fixture_refuse (partition);
     fixture_assert_holds (message, "corral.conf");
     fixture_assert_holds (message, "nonsense");
+    /* Of one that is there it is not known whether it is planned. */
+    g_assert_true (corral_container_create (core, partition, NULL, NULL, &error));
+    g_assert_no_error (error);
+    again = fixture_refuse (partition);
+    g_assert_cmpstr (again, ==, message);
 }
 
 static void

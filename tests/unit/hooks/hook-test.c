@@ -452,6 +452,51 @@ put_string (guint32 *body, const char *text)
     return (guint) (1 + (length + 3) / 4);
 }
 
+/* Nobody gets into a planned container by a path other than that which corrald is asked about. */
+static void
+test_other_spelling (void)
+{
+    static const char *const ends[] = { "//one", "/one/", "/one.partition", "/one//more",
+                                        "/one/qemu-1-a.libvirt-qemu" };
+    static const char *const free_ends[] = { "//other", "/other/", "/other.partition" };
+    guint32 body[16] = { 0 };
+    Answer answer = { .body = body };
+    g_autofree char *one = g_strconcat (top, "/one", NULL);
+    g_autofree char *other = g_strconcat (top, "/other", NULL);
+    GThread *thread = start_corrald (&answer);
+    g_autoptr (GError) error = NULL;
+
+    fixture_define ("etc", "one", "/one", "<vcpu placement='auto'/>");
+    fixture_define ("etc", "other", "/other", "");
+    g_assert_true (corral_container_create (core, one, NULL, NULL, &error));
+    g_assert_true (corral_container_create (core, other, NULL, NULL, &error));
+    answer.n_words = put_string (body, "<admitted/>\n");
+    for (int running = 1; running >= 0; running--) {
+        for (gsize i = 0; i < G_N_ELEMENTS (ends); i++) {
+            g_autofree char *partition = g_strconcat (top, ends[i], NULL);
+            g_autofree char *text = NULL;
+
+            /* corrald sees itself that the last one is in a planned container. */
+            if (running && i + 1 == G_N_ELEMENTS (ends)) {
+                fixture_admit (partition);
+                continue;
+            }
+            text = fixture_refuse (partition);
+            fixture_assert_holds (text, running ? "knows it as" : "without which no place");
+            fixture_assert_holds (text, running ? one : "libvirt-sock");
+        }
+        for (gsize i = 0; i < G_N_ELEMENTS (free_ends); i++) {
+            g_autofree char *partition = g_strconcat (top, free_ends[i], NULL);
+
+            fixture_admit (partition);
+        }
+        if (running)
+            stop_corrald (thread, &answer);
+    }
+    /* That is another directory. */
+    fixture_admit ("/machine.partition/x");
+}
+
 /* What corrald has made is not looked at again; what it has not is made, planned or not. */
 static void
 test_admitted (void)
@@ -503,6 +548,7 @@ add_tests (void)
     g_test_add_func ("/hooks/undefined", test_undefined);
     g_test_add_func ("/hooks/planned-without-corrald", test_planned_without_corrald);
     g_test_add_func ("/hooks/old-corrald", test_old_corrald);
+    g_test_add_func ("/hooks/other-spelling", test_other_spelling);
     g_test_add_func ("/hooks/admitted", test_admitted);
     g_test_add_func ("/hooks/refused", test_refused);
     g_test_add_func ("/hooks/at-once", test_at_once);
