@@ -13,6 +13,11 @@
 /* More than one client of libvirt has any use for; python's and virsh's register each kind once. */
 #define REGISTRATIONS_MAX 1024
 
+/* Of one kind, and of one domain or all of them: libvirt's own client library asks once, however
+ * many callbacks it has. Each is one more message for each event, and on the read-only socket
+ * anyone may ask. */
+#define SAME_MAX 16
+
 typedef struct {
     int callback; /* 0: the older way */
     int event;    /* virDomainEventID */
@@ -58,6 +63,23 @@ subscriber_of (CorralDriver *driver, CorralRpcClient *client)
 
 /* --- registration --- */
 
+static gboolean
+is_same (const Registration *one, const Registration *other)
+{
+    return one->event == other->event && one->one_domain == other->one_domain &&
+           memcmp (one->uuid, other->uuid, sizeof one->uuid) == 0;
+}
+
+static guint
+count_same (const GArray *registrations, const Registration *registration)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < registrations->len; i++)
+        count += is_same (&g_array_index (registrations, Registration, i), registration) ? 1 : 0;
+    return count;
+}
+
 /* @registration: its callback is set here unless it is of the older kind. */
 static gboolean
 add_registration (CorralDriver *driver, CorralRpcClient *client, Registration *registration,
@@ -68,6 +90,11 @@ add_registration (CorralDriver *driver, CorralRpcClient *client, Registration *r
     if (subscriber->registrations->len >= REGISTRATIONS_MAX) {
         corral_driver_error (error, VIR_ERR_OPERATION_FAILED,
                              "a connection may register for events %d times", REGISTRATIONS_MAX);
+        return FALSE;
+    }
+    if (count_same (subscriber->registrations, registration) >= SAME_MAX) {
+        corral_driver_error (error, VIR_ERR_OPERATION_FAILED,
+                             "a connection may register for the same events %d times", SAME_MAX);
         return FALSE;
     }
     if (!old) {

@@ -211,8 +211,17 @@ test_bounds (Fixture *fixture, gconstpointer data)
                     VIR_ERR_INTERNAL_ERROR, "unsupported event ID -1");
     assert_refused (fixture->client, proc, &(CorralWireEventRegisterArgs){ 27, NULL },
                     VIR_ERR_INTERNAL_ERROR, "unsupported event ID 27");
-    for (int i = 0; i < 1024; i++)
+    /* The same, and of different domains. */
+    for (int i = 0; i < 16; i++)
         subscribe (fixture->client, VIR_DOMAIN_EVENT_ID_REBOOT, NULL);
+    assert_refused (fixture->client, proc,
+                    &(CorralWireEventRegisterArgs){ VIR_DOMAIN_EVENT_ID_REBOOT, NULL },
+                    VIR_ERR_OPERATION_FAILED, "the same events 16 times");
+    for (int i = 16; i < 1024; i++) {
+        CorralWireDomain dom = { .name = (char *) "any", .uuid = { (char) i, (char) (i / 256) } };
+
+        subscribe (fixture->client, VIR_DOMAIN_EVENT_ID_REBOOT, &dom);
+    }
     assert_refused (fixture->client, proc, &(CorralWireEventRegisterArgs){ 0, NULL },
                     VIR_ERR_OPERATION_FAILED, "1024 times");
 }
