@@ -9,10 +9,11 @@ struct _CorralAgentTargets {
     CorralAgent *agent;
     const CorralAgentSnapshot *snapshot;
     const CorralPlan *plan;
-    GArray *values;     /* of CorralAgentValues, by container; cpus NULL: left as it is */
-    GPtrArray *helpers; /* of CorralCpuset, by VM; NULL: left as they are */
-    GPtrArray *strays;  /* likewise, for vCPUs without a place */
-    guint *order;       /* containers, parents first */
+    GArray *values;      /* of CorralAgentValues, by container; cpus NULL: left as it is */
+    GPtrArray *helpers;  /* of CorralCpuset, by VM; NULL: left as they are */
+    GPtrArray *strays;   /* likewise, for vCPUs without a place */
+    guint *order;        /* containers, parents first */
+    CorralCpuset *nodes; /* (nullable): NUMA nodes that cpusets can have: those with memory */
 };
 
 void
@@ -111,6 +112,20 @@ corral_agent_has_partitions (CorralAgent *agent)
     return (corral_container_core_features (agent->core) & CORRAL_FEATURE_PARTITION) != 0;
 }
 
+/* (transfer full) (nullable): where none of the pCPUs' own nodes has memory, it comes from wherever
+ * it has come from. */
+static CorralCpuset *
+usable_mems (const CorralAgentTargets *targets, const CorralCpuset *mems)
+{
+    CorralCpuset *usable = hwloc_bitmap_dup (mems);
+
+    if (targets->nodes != NULL)
+        hwloc_bitmap_and (usable, usable, targets->nodes);
+    if (hwloc_bitmap_iszero (usable))
+        g_clear_pointer (&usable, hwloc_bitmap_free);
+    return usable;
+}
+
 static void
 set_target (const CorralAgentTargets *targets, guint index, CorralAgentValues *target)
 {
@@ -120,10 +135,8 @@ set_target (const CorralAgentTargets *targets, guint index, CorralAgentValues *t
     if (input_of (targets, index)->wish.mode == CORRAL_MODE_NONE)
         return;
     target->cpus = hwloc_bitmap_dup (planned->cpus);
-    if (definition->mems != NULL)
-        target->mems = hwloc_bitmap_dup (definition->mems);
-    else if (!hwloc_bitmap_iszero (planned->mems))
-        target->mems = hwloc_bitmap_dup (planned->mems);
+    target->mems = definition->mems != NULL ? hwloc_bitmap_dup (definition->mems)
+                                            : usable_mems (targets, planned->mems);
     target->exclusive =
         corral_agent_has_partitions (targets->agent) ? planned->exclusive : CORRAL_EXCLUSIVE_NONE;
     target->quota_usec = input_of (targets, index)->wish.share_percent > 0
@@ -152,7 +165,10 @@ static void
 find_targets (CorralAgentTargets *targets)
 {
     const CorralPlanInput *input = &targets->snapshot->input;
+    g_autoptr (CorralCpuset) cpus = NULL;
 
+    if (!corral_container_core_host_cpus (targets->agent->core, &cpus, &targets->nodes, NULL))
+        targets->nodes = NULL;
     for (guint i = 0; i < input->n_containers; i++) {
         CorralAgentValues target = { .quota_usec = CORRAL_AGENT_QUOTA_KEEP };
 
@@ -295,6 +311,7 @@ corral_agent_targets_free (CorralAgentTargets *targets)
     g_ptr_array_unref (targets->helpers);
     g_ptr_array_unref (targets->strays);
     g_free (targets->order);
+    g_clear_pointer (&targets->nodes, hwloc_bitmap_free);
     g_free (targets);
 }
 
