@@ -87,6 +87,16 @@ corral_agent_draft_commit (CorralAgent *agent, CorralAgentDraft *draft)
 }
 
 void
+corral_agent_draft_revert (CorralAgent *agent, CorralAgentDraft *before)
+{
+    GError *problem = NULL;
+
+    if (!corral_agent_draft_save (agent, before, &problem))
+        corral_agent_problem (agent, problem, "a change of a definition could not be undone");
+    corral_agent_draft_commit (agent, before);
+}
+
+void
 corral_agent_draft_clear (CorralAgentDraft *draft)
 {
     g_clear_pointer (&draft->live, corral_definition_free);

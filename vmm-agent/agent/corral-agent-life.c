@@ -138,9 +138,8 @@ wants_other_set (const CorralCpuset *wanted, const CorralCpuset *has)
     return wanted != NULL && !hwloc_bitmap_isequal (wanted, has);
 }
 
-/* A container that is there already is given the values that it does not have yet. */
 static gboolean
-adjust_in_kernel (CorralAgent *agent, const CorralDefinition *wanted, GError **error)
+adjust_steps (CorralAgent *agent, const CorralDefinition *wanted, GError **error)
 {
     g_autoptr (CorralCpuset) cpus = NULL, mems = NULL;
 
@@ -152,11 +151,19 @@ adjust_in_kernel (CorralAgent *agent, const CorralDefinition *wanted, GError **e
         !corral_container_set_cpuset (agent->core, wanted->partition, wanted->cpus, wanted->mems,
                                       error))
         return FALSE;
-    if (corral_agent_write_kernel_tune (agent, wanted->partition, &wanted->tune, error))
-        return TRUE;
-    if (!corral_container_set_cpuset (agent->core, wanted->partition, cpus, mems, NULL))
-        g_prefix_error (error, "the cpuset could not be set back after this: ");
-    return FALSE;
+    return corral_agent_write_kernel_tune (agent, wanted->partition, &wanted->tune, error);
+}
+
+/* A container that is there already is given the values that it does not have yet. All of them or
+ * none: what it had may have been its parent's, which no set says that could be read. */
+static gboolean
+adjust_in_kernel (CorralAgent *agent, const CorralDefinition *wanted, GError **error)
+{
+    corral_container_begin (agent->core);
+    if (!adjust_steps (agent, wanted, error))
+        return corral_container_rollback (agent->core, error);
+    corral_container_commit (agent->core);
+    return TRUE;
 }
 
 static gboolean
@@ -525,7 +532,10 @@ corral_agent_take_wishes (CorralAgent *agent, CorralAgentEntry *entry, GError **
 {
     const CorralDefinition *config = entry->shown.config;
     CorralDefinition *const both[] = { entry->stored, entry->shown.live };
+    g_auto (CorralAgentDraft) before = { NULL };
 
+    if (!corral_agent_draft_begin (entry, CORRAL_AFFECT_LIVE, &before, error))
+        return FALSE;
     for (guint i = 0; i < G_N_ELEMENTS (both); i++) {
         both[i]->planned = config->planned;
         both[i]->placement = config->placement;
@@ -535,15 +545,30 @@ corral_agent_take_wishes (CorralAgent *agent, CorralAgentEntry *entry, GError **
         g_clear_pointer (&both[i]->cpus, hwloc_bitmap_free);
         both[i]->cpus = config->cpus != NULL ? hwloc_bitmap_dup (config->cpus) : NULL;
     }
-    return save_live (agent, entry->stored, error) && corral_agent_replan (agent, error);
+    if (save_live (agent, entry->stored, error) && corral_agent_replan (agent, error))
+        return TRUE;
+    corral_agent_draft_revert (agent, &before);
+    return FALSE;
+}
+
+/* It is defined as it was before. @old: (transfer full) (nullable): not at all */
+static void
+undo_define (CorralAgent *agent, CorralAgentEntry *entry, CorralDefinition *old)
+{
+    GError *problem = NULL;
+
+    if (old != NULL ? !corral_store_save (agent->configs, old, &problem)
+                    : !corral_store_remove (agent->configs, entry->shown.config->name, &problem))
+        corral_agent_problem (agent, problem, "a change of a definition could not be undone");
+    corral_definition_free (entry->shown.config);
+    entry->shown.config = old;
 }
 
 gboolean
 corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
                      const CorralContainer **ret_container, GError **error)
 {
-    g_autoptr (CorralDefinition) copy = NULL;
-    CorralEventType type = CORRAL_EVENT_UPDATED;
+    g_autoptr (CorralDefinition) copy = NULL, old = NULL;
     CorralAgentChange change = { NULL };
     CorralAgentEntry *entry;
     gboolean active, wishes;
@@ -561,16 +586,19 @@ corral_agent_define (CorralAgent *agent, const CorralDefinition *definition,
         return FALSE;
     if (entry == NULL)
         entry = corral_agent_add_entry (agent, copy->name);
-    if (entry->shown.config == NULL)
-        type = CORRAL_EVENT_DEFINED;
-    corral_definition_free (entry->shown.config);
+    old = g_steal_pointer (&entry->shown.config);
     entry->shown.config = g_steal_pointer (&copy);
+    if (wishes && !corral_agent_take_wishes (agent, entry, error)) {
+        undo_define (agent, entry, g_steal_pointer (&old));
+        return FALSE;
+    }
     corral_agent_watch_entry (agent, entry);
-    corral_agent_emit_simple (agent, entry, type, NULL);
+    corral_agent_emit_simple (agent, entry,
+                              old != NULL ? CORRAL_EVENT_UPDATED : CORRAL_EVENT_DEFINED, NULL);
     if (!corral_agent_entry_is_active (entry))
         corral_agent_check (agent, entry);
     *ret_container = &entry->shown;
-    return !wishes || corral_agent_take_wishes (agent, entry, error);
+    return TRUE;
 }
 
 gboolean

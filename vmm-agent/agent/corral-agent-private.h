@@ -164,6 +164,9 @@ gboolean corral_agent_draft_save (CorralAgent *agent, CorralAgentDraft *draft, G
     G_GNUC_WARN_UNUSED_RESULT;
 void corral_agent_draft_undo (CorralAgent *agent, CorralAgentDraft *draft);
 void corral_agent_draft_commit (CorralAgent *agent, CorralAgentDraft *draft);
+/* @before was begun before a change that was committed, and that the kernel has refused since: it
+ * takes its place again. */
+void corral_agent_draft_revert (CorralAgent *agent, CorralAgentDraft *before);
 void corral_agent_draft_clear (CorralAgentDraft *draft);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CorralAgentDraft, corral_agent_draft_clear)
 

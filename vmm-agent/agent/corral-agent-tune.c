@@ -178,12 +178,13 @@ set_sets (CorralAgent *agent, const char *name, gboolean mems, const CorralCpuse
           guint affect, CorralAgentEntry **ret_live, GError **error)
 {
     CorralAgentEntry *entry = corral_agent_find (agent, name, error);
-    g_auto (CorralAgentDraft) draft = { NULL };
+    g_auto (CorralAgentDraft) draft = { NULL }, before = { NULL };
     CorralAgentChange change = { NULL };
     gboolean live, planned;
 
     *ret_live = NULL;
-    if (entry == NULL || !corral_agent_draft_begin (entry, affect, &draft, error))
+    if (entry == NULL || !corral_agent_draft_begin (entry, affect, &draft, error) ||
+        !corral_agent_draft_begin (entry, affect, &before, error))
         return FALSE;
     if (hwloc_bitmap_iszero (set) || hwloc_bitmap_last (set) > CORRAL_CPUSET_MAX ||
         hwloc_bitmap_last (set) < 0) {
@@ -211,9 +212,13 @@ set_sets (CorralAgent *agent, const char *name, gboolean mems, const CorralCpuse
         return FALSE;
     }
     corral_agent_draft_commit (agent, &draft);
+    if (planned && !corral_agent_replan (agent, error)) {
+        corral_agent_draft_revert (agent, &before);
+        return FALSE;
+    }
     if (live)
         *ret_live = entry;
-    return !planned || corral_agent_replan (agent, error);
+    return TRUE;
 }
 
 gboolean

@@ -14,7 +14,9 @@ on_write (const CorralIoCall *call, gpointer data)
     PlanFixture *f = data;
 
     f->writes++;
-    if (f->fail_at != 0 && f->writes == f->fail_at)
+    if ((f->fail_at != 0 && f->writes == f->fail_at) ||
+        (f->fail_weights && (g_str_has_suffix (call->path, "/cpu.weight") ||
+                             g_str_has_suffix (call->path, "/cpu.shares"))))
         return EIO;
     return fake_kernel_hook (call, f->kernel);
 }

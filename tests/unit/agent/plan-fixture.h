@@ -14,9 +14,10 @@ typedef struct {
     CorralAgent *agent;
     char *folder;
     GString *problems;
-    GString *drift; /* what was told of it, one line each */
-    guint writes;   /* since the last plan_fixture_fail_at() */
-    guint fail_at;  /* which of them fails; 0: none */
+    GString *drift;        /* what was told of it, one line each */
+    guint writes;          /* since the last plan_fixture_fail_at() */
+    guint fail_at;         /* which of them fails; 0: none */
+    gboolean fail_weights; /* all that are of a weight fail */
 } PlanFixture;
 
 /* @data: a FakeKind */
