@@ -223,8 +223,11 @@ look_again (CorralWatch *watch, CorralWatchTarget *target, GPtrArray *signals)
         const ino_t now = inode_of (watch, target->dir);
 
         if (now != target->inode || target->gone) {
-            if (target->inode != 0)
+            if (target->inode != 0) {
                 queue (signals, target, "vanished");
+                /* Whoever has removed it, what we keep open of it would hold on to its remains. */
+                corral_usage_forget (watch->core, target->dir);
+            }
             if (now != 0) {
                 queue (signals, target, "appeared");
                 /* Groups may be in it already, and settings written before we watched it. */

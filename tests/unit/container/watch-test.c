@@ -133,6 +133,29 @@ test_life (gconstpointer kind)
     expect_nothing (log);
 }
 
+/* Of a container that somebody else removes nothing is kept open. */
+static void
+test_usage_files (gconstpointer kind)
+{
+    g_autoptr (Host) host = host_new (GPOINTER_TO_INT (kind));
+    g_autoptr (Log) log = NULL;
+    g_autofree char *path = NULL, *dir = NULL;
+    CorralContainerUsage usage;
+
+    if (host == NULL)
+        return;
+    log = log_new (host);
+    path = host_path (host, "a");
+    dir = host_dir (host, "a");
+    g_assert_true (corral_container_create (host->core, path, NULL, NULL, NULL));
+    g_assert_true (corral_container_watch (host->core, path, NULL));
+    g_assert_true (corral_container_get_usage (host->core, path, &usage, NULL));
+    g_assert_true (g_hash_table_contains (host->core->usage_files, dir));
+    drop (host, dir);
+    expect (log, path, "vanished");
+    g_assert_false (g_hash_table_contains (host->core->usage_files, dir));
+}
+
 static void
 test_groups (gconstpointer kind)
 {
@@ -661,15 +684,11 @@ main (int argc, char **argv)
     static const struct {
         const char *name;
         GTestDataFunc func;
-    } tests[] = { { "life", test_life },
-                  { "groups", test_groups },
-                  { "settings", test_settings },
-                  { "pins", test_pins },
-                  { "caps", test_caps },
-                  { "new-roles", test_new_roles },
-                  { "new-container", test_new_container },
-                  { "prune", test_prune },
-                  { "reentry", test_reentry } };
+    } tests[] = { { "life", test_life },           { "usage-files", test_usage_files },
+                  { "groups", test_groups },       { "settings", test_settings },
+                  { "pins", test_pins },           { "caps", test_caps },
+                  { "new-roles", test_new_roles }, { "new-container", test_new_container },
+                  { "prune", test_prune },         { "reentry", test_reentry } };
 
     g_test_init (&argc, &argv, NULL);
     for (int kind = 0; kind < N_HOSTS; kind++)
