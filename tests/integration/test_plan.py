@@ -135,6 +135,15 @@ def one_vm_too_many_is_refused_at_the_hook(world):
     assert answer.status == 1, str(answer)
     assert second.name in answer.err and guest.name in answer.err, answer.err
     assert not os.path.exists(f'{world.libvirtd.state_folder}/{second.name}.pid')
+    # Nor by another path that libvirt takes for the same directory.
+    document = second.xml()
+    for path in (box.path + '.partition', '//'.join(box.path.rsplit('/', 1))):
+        second.virsh('undefine', second.name)
+        second.virsh('define', world.write(document.replace(box.path, path)))
+        answer = second.try_start()
+        assert answer.status == 1 and f'knows it as "{box.path}" only' in answer.err, str(answer)
+    second.virsh('undefine', second.name)
+    second.define()
     wait_placed(guest, world.cpu, world.house)
     # It gets the place once that is free.
     guest.destroy()
