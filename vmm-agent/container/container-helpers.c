@@ -284,11 +284,13 @@ corral_container_get_helpers_cap (CorralContainerCore *core, pid_t pid, gint64 *
     return TRUE;
 }
 
+/* The largest quota times the longest period is more than a signed number holds. */
 static gboolean
 is_larger (const CorralContainerCap *cap, const CorralContainerCap *than)
 {
     return cap->quota_usec >= 0 && cap->period_usec > 0 && than->quota_usec >= 0 &&
-           cap->quota_usec * than->period_usec > than->quota_usec * cap->period_usec;
+           (guint64) cap->quota_usec * (guint64) than->period_usec >
+               (guint64) than->quota_usec * (guint64) cap->period_usec;
 }
 
 /* A directory that is removed meanwhile is in nobody's way. */

@@ -10,8 +10,8 @@
 #define QUOTA_MIN_USEC 1000
 #define PERIOD_MIN_USEC 1000
 #define PERIOD_MAX_USEC 1000000
-/* Above it the kernel's arithmetic refuses a quota. */
-#define QUOTA_MAX_USEC (G_GINT64_CONSTANT (1) << 43)
+/* Above it the kernel's arithmetic refuses a quota: MAX_BW in its kernel/sched/sched.h. */
+#define QUOTA_MAX_USEC ((G_GINT64_CONSTANT (1) << 44) - 1)
 
 static gboolean
 find (CorralContainerCore *core, const char *path, guint feature, const char *what, char **ret_dir,
@@ -75,13 +75,13 @@ check_cap (CorralContainerCore *core, const char *path, const CorralContainerCap
     if (cap->period_usec < PERIOD_MIN_USEC || cap->period_usec > PERIOD_MAX_USEC ||
         (cap->quota_usec != -1 &&
          (cap->quota_usec < QUOTA_MIN_USEC || cap->quota_usec > QUOTA_MAX_USEC))) {
-        g_set_error (
-            error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
-            "cannot cap the container \"%s\" at %" G_GINT64_FORMAT " us in %" G_GINT64_FORMAT
-            " us: the kernel takes a period of %d to %d us and a quota of at least %d us, or "
-            "-1 for none",
-            path, cap->quota_usec, cap->period_usec, PERIOD_MIN_USEC, PERIOD_MAX_USEC,
-            QUOTA_MIN_USEC);
+        g_set_error (error, CORRAL_ERROR, CORRAL_ERROR_INVALID,
+                     "cannot cap the container \"%s\" at %" G_GINT64_FORMAT
+                     " us in %" G_GINT64_FORMAT
+                     " us: the kernel takes a period of %d to %d us and a quota of %d to "
+                     "%" G_GINT64_FORMAT " us, or -1 for none",
+                     path, cap->quota_usec, cap->period_usec, PERIOD_MIN_USEC, PERIOD_MAX_USEC,
+                     QUOTA_MIN_USEC, QUOTA_MAX_USEC);
         return FALSE;
     }
     if (cap->burst_usec < 0 || cap->burst_usec > MAX (cap->quota_usec, 0)) {

@@ -243,6 +243,7 @@ test_cap (gconstpointer kind)
     must_cap (host, a, 10000, 100000, 10000); /* below the old burst */
     must_cap (host, a, 10000, 20000, 5000);   /* a new period */
     must_cap (host, a, 200000, 50000, 0);
+    must_cap (host, a, (G_GINT64_CONSTANT (1) << 44) - 1, 1000000, 0); /* the most there is */
     must_cap (host, a, -1, 100000, 0);
     must_cap (host, a, 50000, 100000, 0);
     must_cap (host, b, 20000, 100000, 0);

@@ -145,7 +145,9 @@ ratio (const Tree *tree, const char *dir)
 {
     const gint64 quota = *dir != '\0' ? fake_number (tree, dir, "cpu.cfs_quota_us") : -1;
 
-    return quota < 0 ? G_MAXINT64 : (quota << 20) / fake_number (tree, dir, "cpu.cfs_period_us");
+    return quota < 0 ? G_MAXINT64
+                     : (gint64) (((guint64) quota << 20) /
+                                 (guint64) fake_number (tree, dir, "cpu.cfs_period_us"));
 }
 
 /* What limits @dir: its own share, or that of the nearest above that has one. */

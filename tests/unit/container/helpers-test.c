@@ -166,6 +166,29 @@ test_cap (gconstpointer kind)
     case_close (&c);
 }
 
+/* The largest cap there is, left in a group of v1, is in the way of a smaller one with the longest
+ * period. */
+static void
+test_lift (gconstpointer kind)
+{
+    const gint64 most = (G_GINT64_CONSTANT (1) << 44) - 1;
+    const CorralContainerCap cap = { 50000, 1000000, 0 };
+    g_autoptr (GHashTable) keep = g_hash_table_new (g_str_hash, g_str_equal);
+    g_autoptr (GError) error = NULL;
+    gint64 quota = 0;
+    Case c;
+
+    if (!case_open (&c, kind))
+        return;
+    g_assert_true (corral_container_cap_helpers (c.host->core, &c.described, 2 * most, &error));
+    g_assert_no_error (error);
+    g_assert_true (corral_container_lift_caps (c.host->core, c.path, &cap, keep, &error));
+    g_assert_no_error (error);
+    g_assert_true (corral_container_get_helpers_cap (c.host->core, c.vm->pid, &quota));
+    g_assert_cmpint (quota, ==, c.host->core->cpu->version == 1 ? -1 : 2 * most);
+    case_close (&c);
+}
+
 static gboolean
 change (Case *c, guint which, const CorralCpuset *cpus, GError **error)
 {
@@ -251,8 +274,8 @@ main (int argc, char **argv)
         const char *name;
         GTestDataFunc func;
     } tests[] = {
-        { "pin", test_pin },     { "leaving", test_leaving }, { "cap", test_cap },
-        { "fault", test_fault }, { "count", test_count },
+        { "pin", test_pin },   { "leaving", test_leaving }, { "cap", test_cap },
+        { "lift", test_lift }, { "fault", test_fault },     { "count", test_count },
     };
 
     g_test_init (&argc, &argv, NULL);
