@@ -16,8 +16,8 @@
 
 /* The largest is the mount table: a host of many containers has tens of thousands of mounts. */
 #define FILE_LIMIT (64 * 1024 * 1024)
-/* What the kernel keeps in all, for the notes of one directory */
-#define NOTE_LIMIT 4096
+/* The longest that a note can be: XATTR_SIZE_MAX of the kernel's linux/limits.h */
+#define NOTE_LIMIT 65536
 
 int
 corral_io_open (int dir_fd, const char *path, int flags, int *ret_fd)
@@ -71,7 +71,7 @@ note_of (const char *path, char **ret_dir)
 static int
 read_note (int dir_fd, const char *dir, const char *name, char **ret_text)
 {
-    char text[NOTE_LIMIT + 1];
+    g_autofree char *text = g_malloc (NOTE_LIMIT);
     ssize_t got;
     int fd, err = corral_io_open (dir_fd, dir, O_RDONLY | O_DIRECTORY, &fd);
 
