@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000
-MS_RDONLY, MS_NOSUID, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 8, 4096, 16384, 1 << 18
+MS_NOSUID, MS_BIND, MS_REC, MS_PRIVATE = 2, 4096, 16384, 1 << 18
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
 
 DEVICES = ('null', 'zero', 'full', 'random', 'urandom', 'tty')
@@ -97,12 +97,16 @@ def enter(unit, write, read):
     if unit.pop('PrivateTmp', '') == 'yes':
         for path in ('/tmp', '/var/tmp'):
             mount('tmpfs', path, 'tmpfs', 0, 'mode=1777')
-    if unit.pop('ProtectHome', '') == 'yes':
-        for path in (p for p in ('/home', '/root', '/run/user') if os.path.isdir(p)):
-            mount('tmpfs', path, 'tmpfs', MS_RDONLY, 'mode=0')
+    homes = [p for p in ('/home', '/root', '/run/user') if os.path.isdir(p)] \
+        if unit.pop('ProtectHome', '') == 'yes' else []
+    for path in homes:
+        mount('tmpfs', path, 'tmpfs', 0, 'mode=0')
+    # The clone that is tested may lie in a home.
     for at, path in kept:
         os.makedirs(path, exist_ok=True)
         mount(at, path, None, MS_BIND | MS_REC)
+    for path in homes:
+        set_readonly(path, True)
     check(libc.umount2(b'/mnt', 2), 'unmount /mnt')
     protect = unit.pop('ProtectSystem', '')
     assert protect in ('', 'strict'), f'ProtectSystem={protect} is not known here'
