@@ -7,6 +7,8 @@
 
 /* The highest pCPU or node number that a list from outside may name. */
 #define CORRAL_CPUSET_MAX 8191
+/* No list of them is longer, in bytes. */
+#define CORRAL_CPUSET_LIST_MAX (8 * (CORRAL_CPUSET_MAX + 1))
 
 /* A set is worked on with hwloc_bitmap_*() directly; only what hwloc lacks is here. */
 typedef struct hwloc_bitmap_s CorralCpuset;

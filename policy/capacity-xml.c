@@ -9,9 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Of a name, path or number in an attribute; and of a list of all pCPUs that there can be. */
+/* Of a name, path or number in an attribute. */
 #define TEXT_MAX 4096
-#define LIST_MAX (8 * (CORRAL_CPUSET_MAX + 1))
 /* A pCPU's worth of time in each of the most pCPUs there can be, many times over. */
 #define USED_MAX 1e9
 
@@ -227,7 +226,8 @@ take_cpus (const Element *element, const char *name, CorralCpuset **ret_set)
 {
     g_autofree char *text = NULL;
 
-    if (!take_bounded (element, name, LIST_MAX, &text) || !is_there (element, name, text))
+    if (!take_bounded (element, name, CORRAL_CPUSET_LIST_MAX, &text) ||
+        !is_there (element, name, text))
         return FALSE;
     return corral_cpuset_parse (text, ret_set, NULL) ||
            corral_xml_fail (element->reader, element->node, "expected a list of pCPUs in \"%s\"",

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* Of a name, a word or a reason. */
-#define TEXT_MAX 4096
+/* Of a name, a word or a set, or of a reason with a set in it. */
+#define TEXT_MAX (4096 + CORRAL_CPUSET_LIST_MAX)
 /* Of VMs, vCPUs and reasons, all together. */
 #define ELEMENTS_MAX 200000
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* plan, apply, explain, drift and capacity, as a user runs them, against a server that says what
  * the test wants. argv[1]: the program; argv[2]: the folder of example documents. */
+#include "common/corral-cpuset.h"
 #include "libvirt-driver/rpc/corral-rpc.h"
 #include "tests/unit/policy/openmetrics.h"
 
@@ -397,6 +398,21 @@ test_explain (Server *server, gconstpointer data)
 }
 
 static void
+test_many_pcpus (Server *server, gconstpointer data)
+{
+    g_autoptr (GString) set = g_string_new ("8");
+    g_autofree char *attribute = NULL;
+    g_auto (Result) result = { 0 };
+
+    for (int cpu = 10; cpu < CORRAL_CPUSET_MAX; cpu += 2)
+        g_string_append_printf (set, ",%d", cpu);
+    attribute = g_strdup_printf ("cpus='%s'", set->str);
+    replace (&server->explain, "cpus='8-11'", attribute);
+    result = run (server, "explain prod");
+    assert_says (&result, 0, set->str);
+}
+
+static void
 test_drift (Server *server, gconstpointer data)
 {
     g_auto (Result) all = run (server, "drift");
@@ -511,6 +527,7 @@ main (int argc, char **argv)
     ADD ("file", test_plan_file);
     ADD ("apply", test_apply);
     ADD ("explain", test_explain);
+    ADD ("many-pcpus", test_many_pcpus);
     ADD ("drift", test_drift);
     ADD ("capacity", test_capacity);
     ADD ("svg", test_svg);
