@@ -33,8 +33,8 @@ typedef struct {
     gint64 since, until; /* g_get_real_time(); until 0: it is still so */
     CorralAgentDriftState state;
     guint repairs;
-    gint64 repaired; /* g_get_monotonic_time() of the last one */
-    guint round;     /* when it was last seen */
+    gint64 ended, repaired; /* g_get_monotonic_time() of until, and of the last repair */
+    guint round;            /* when it was last seen */
 } Item;
 
 struct _CorralAgentDrift {
@@ -119,8 +119,10 @@ set_state (CorralAgentDrift *drift, Item *item, CorralAgentDriftState state)
     gboolean news = item->state != state || state == CORRAL_DRIFT_REPAIRED;
 
     item->state = state;
-    if (state == CORRAL_DRIFT_REPAIRED || state == CORRAL_DRIFT_GONE)
+    if (state == CORRAL_DRIFT_REPAIRED || state == CORRAL_DRIFT_GONE) {
         item->until = g_get_real_time ();
+        item->ended = g_get_monotonic_time ();
+    }
     if (news)
         tell (drift, item);
 }
@@ -216,7 +218,7 @@ corral_agent_drift_found (CorralAgentDrift *drift, const CorralAgentDriftFound *
     Item *item = g_hash_table_lookup (drift->items, key);
     gboolean fresh = item == NULL || item->until != 0;
 
-    if (item != NULL && item->until != 0 && g_get_real_time () - item->until > FORGET_USEC) {
+    if (item != NULL && item->until != 0 && g_get_monotonic_time () - item->ended > FORGET_USEC) {
         g_hash_table_remove (drift->items, key);
         item = NULL;
     }

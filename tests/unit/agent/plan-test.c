@@ -129,6 +129,11 @@ test_admit (PlanFixture *f, gconstpointer data)
     pid_t vm;
 
     plan_fixture_define (f, "db", "mode='dedicated'", "");
+    /* Nothing was started for one that is refused. */
+    g_assert_false (admit (f, "db0", "db", 15, &error));
+    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
+    g_assert_null (corral_agent_lookup_name (f->agent, "db")->live);
+    g_clear_error (&error);
     g_assert_true (admit (f, "db1", "db", 8, &error));
     g_assert_no_error (error);
     plan_fixture_run (f);
