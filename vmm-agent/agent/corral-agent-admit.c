@@ -110,31 +110,6 @@ start_if_defined (CorralAgent *agent, const CorralAgentEntry *entry, const char 
     return corral_agent_start_container (agent, name, error);
 }
 
-static gint
-compare_paths (gconstpointer a, gconstpointer b)
-{
-    return g_strcmp0 (corral_agent_entry_path (*(CorralAgentEntry *const *) a),
-                      corral_agent_entry_path (*(CorralAgentEntry *const *) b));
-}
-
-/* (transfer container): the containers at @path and above it that are not active, outermost first
- */
-static GPtrArray *
-inactive_at (CorralAgent *agent, const char *path)
-{
-    GPtrArray *found = g_ptr_array_new ();
-    CorralAgentEntry *entry;
-    GHashTableIter iter;
-
-    g_hash_table_iter_init (&iter, agent->entries);
-    while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &entry))
-        if (!corral_agent_entry_is_active (entry) &&
-            corral_agent_path_is_within (path, corral_agent_entry_path (entry)))
-            g_ptr_array_add (found, entry);
-    g_ptr_array_sort (found, compare_paths);
-    return found;
-}
-
 /* What was started for a VM that was refused would have pCPUs for nobody. */
 static void
 stop_again (CorralAgent *agent, const GPtrArray *started)
@@ -158,7 +133,9 @@ plan_with (CorralAgent *agent, CorralAgentEntry *entry, CorralAgentPending *pend
 
     g_free (pending->path);
     pending->path = g_strdup (corral_agent_entry_path (entry));
-    inactive = inactive_at (agent, pending->path);
+    inactive = corral_agent_inactive_above (agent, pending->path);
+    if (!corral_agent_entry_is_active (entry))
+        g_ptr_array_add (inactive, entry);
     if (!make_ready (agent, entry, pending, error)) {
         corral_agent_pending_free (pending);
         stop_again (agent, inactive);

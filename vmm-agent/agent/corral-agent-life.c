@@ -447,9 +447,8 @@ compare_depth (gconstpointer a, gconstpointer b)
     return (left > right) - (left < right);
 }
 
-/* (transfer container): the inactive defined containers above @path, outermost first */
-static GPtrArray *
-inactive_above (CorralAgent *agent, const char *path)
+GPtrArray *
+corral_agent_inactive_above (CorralAgent *agent, const char *path)
 {
     GPtrArray *above = g_ptr_array_new ();
     GHashTableIter iter;
@@ -469,7 +468,7 @@ inactive_above (CorralAgent *agent, const char *path)
 static gboolean
 start_with_parents (CorralAgent *agent, const CorralDefinition *definition, GError **error)
 {
-    g_autoptr (GPtrArray) above = inactive_above (agent, definition->partition);
+    g_autoptr (GPtrArray) above = corral_agent_inactive_above (agent, definition->partition);
     guint started = 0;
     gboolean ok = TRUE;
 

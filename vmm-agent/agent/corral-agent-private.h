@@ -128,6 +128,8 @@ void corral_agent_drop_entry (CorralAgent *agent, CorralAgentEntry *entry);
 GPtrArray *corral_agent_values (GHashTable *table);
 /* (transfer container): of CorralAgentEntry, sorted by name */
 GPtrArray *corral_agent_entries (CorralAgent *agent);
+/* (transfer container): the inactive defined containers above @path, outermost first */
+GPtrArray *corral_agent_inactive_above (CorralAgent *agent, const char *path);
 gboolean corral_agent_entry_is_active (const CorralAgentEntry *entry);
 const char *corral_agent_entry_path (const CorralAgentEntry *entry);
 
