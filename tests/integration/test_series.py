@@ -37,15 +37,16 @@ class World:
             raise Skip('this kernel has no kvm controller')
         if session.accel != 'kvm':
             raise Skip('the guests are not KVM\'s (CORRAL_TEST_ACCEL)')
-        self.cpus = sorted(os.sched_getaffinity(0))
         self.libvirtd = PrivateLibvirtd(session).start()
         self.plain = PlainQemu(session, 'plain', vcpus=2)
         self.corrald = Corrald(session, self.libvirtd, qmp={self.plain.name: self.plain.socket})
         session.logs += [self.corrald, self.libvirtd]
         self.corrald.start()
         self.parent = Container(self.corrald, 'parent').start()
+        # Placed, where the kernel has cpusets
+        cpus = 'cpuset' in proc.read(self.root + '/cgroup.controllers').split()
         self.child = Container(self.corrald, 'child', path=('parent', 'child'),
-                               cpus={self.cpus[0]}).start()
+                               cpus={min(os.sched_getaffinity(0))} if cpus else None).start()
 
     def guest(self, name, container, **options):
         return Guest(self.libvirtd, name, partition=container.path, **options).define()
