@@ -130,9 +130,10 @@ nth_is_left (void)
     return atoi (text) > 0;
 }
 
-/* @undo puts back what a success has done; it's not called at the end. */
+/* @undo puts back what a success has done; it's not called at the end. @may_fail: whether it fails
+ * at all; that of a module's exit may not. */
 static void
-faults (const char *what, int (*operation) (void), int (*undo) (void))
+faults (const char *what, int (*operation) (void), int (*undo) (void), int may_fail)
 {
     int failed = 0, nth, ret, error, left;
 
@@ -152,6 +153,10 @@ faults (const char *what, int (*operation) (void), int (*undo) (void))
             check (!undo (), "undo");
     }
     printf ("%s: %d allocations, it failed with %d of them\n", what, nth - 1, failed);
+    if (nth == 1 || !failed != !may_fail) {
+        fprintf (stderr, "error: %s: that is not what faults do to it\n", what);
+        exit (EXIT_FAILURE);
+    }
 }
 
 static int
@@ -186,14 +191,16 @@ main (int argc, char **argv)
     snprintf (top, sizeof (top), "%s/faults-%d", root, getpid ());
     snprintf (child, sizeof (child), "%s/child", top);
 
+    /* also those which may sleep, as nearly all do */
+    check (!write_file ("/sys/kernel/debug/failslab", "ignore-gfp-wait", "N"), "failslab");
     nth_fd = open ("/proc/thread-self/fail-nth", O_RDWR);
     check (nth_fd >= 0, "fail-nth");
     check (!mkdir (top, 0755), top);
     check (!enable_root () && has_kvm (top), "enabling the controller");
 
-    faults ("unload", unload, load);
+    faults ("unload", unload, load, 0);
     check (!has_kvm (root) && !has_kvm (top), "files after unloading");
-    faults ("load", load, unload);
+    faults ("load", load, unload, 1);
     check (has_kvm (root) && !has_kvm (top) && !enable_root () && has_kvm (top),
            "files after loading");
 
@@ -202,13 +209,13 @@ main (int argc, char **argv)
     kvm = open ("/dev/kvm", O_RDWR);
     vm = ioctl (kvm, KVM_CREATE_VM, 0);
     check (ioctl (vm, KVM_CREATE_VCPU, 0) >= 0, "KVM_CREATE_VCPU");
-    faults ("enable", enable_top, disable_top);
+    faults ("enable", enable_top, disable_top, 1);
     check (has_kvm (child), "files after enabling");
-    faults ("migrate", move, back);
-    faults ("disable", disable_top, enable_top);
+    faults ("migrate", move, back, 1);
+    faults ("disable", disable_top, enable_top, 1);
     check (!has_kvm (child), "files after disabling");
     check (!enable_top () && !back () && !remove_child (), "the child's end");
-    faults ("mkdir", make, remove_child);
+    faults ("mkdir", make, remove_child, 1);
     check (has_kvm (child), "files in a new cgroup");
     check (!remove_child () && !write_file (root, "cgroup.procs", "0") && !rmdir (top), "end");
     return 0;

@@ -39,7 +39,7 @@ TESTS = ['test_core', 'test_cpuset', 'test_pids', 'test_kill', 'test_kvm', 'test
 COUNTED_TESTS = ['test_kvm_stat']
 COUNTED = '--icount --smp 2'
 # Code that a jump label has just changed may run as it was before where each emulated CPU has a thread: "int3".
-LAB_OPTIONS = {'debug': COUNTED, 'kasan': COUNTED}
+LAB_OPTIONS = {'debug': '--single'}
 # Of inside.py
 SUITES = ['container', 'series']
 # How much longer than on an ordinary kernel all may take
@@ -145,10 +145,10 @@ def selftests(name, tests, options, patience=1):
         result(False, f'{test}: was not run')
 
 
-def in_lab(what, name, script, patience=1):
+def in_lab(what, name, script, options='', patience=1):
     """The same for a command line."""
     tell(what, f'{HERE}/lab.py', '--kernel', f'{KERNELS}/{name}', '--timeout', str(LIMIT * patience),
-         '--', 'sh', '-c',
+         *options.split(), '--', 'sh', '-c',
          f"{script}; '{SERIES}/selftests' --complaints")
 
 
@@ -157,15 +157,17 @@ def everything(fragment, folder, tests):
     if not built:
         return
     patience = PATIENCE.get(fragment, 1)
+    of_kernel = LAB_OPTIONS.get(fragment, '')
     tests = [test for test in tests or TESTS + COUNTED_TESTS if test not in LEFT_OUT.get(fragment, [])]
     for chosen, options in (([test for test in tests if test not in COUNTED_TESTS],
-                             LAB_OPTIONS.get(fragment, '')),
+                             of_kernel),
                             ([test for test in tests if test in COUNTED_TESTS], COUNTED)):
         if chosen:
             selftests(name, chosen, options, patience)
     for suite in (s for s in SUITES if folder and s not in LEFT_OUT.get(fragment, [])):
         in_lab(f'Corral, {suite}', name,
-               f"/usr/bin/python3 '{HERE}/inside.py' '{folder}' {suite} {patience}", patience)
+               f"/usr/bin/python3 '{HERE}/inside.py' '{folder}' {suite} {patience}",
+               of_kernel, patience)
 
 
 def pairs():
@@ -179,7 +181,7 @@ def unload():
     if built and step('test_kvm is compiled', f'{SERIES}/selftests', '--build', 'test_kvm'):
         in_lab(f'{ROUNDS} rounds', name,
                'modprobe kvm-amd; echo "+cpu +cpuset" >/sys/fs/cgroup/cgroup.subtree_control; '
-               f"KVM_UNLOAD_ROUNDS={ROUNDS} '{KERNELS}/selftests/test_kvm'", 6)
+               f"KVM_UNLOAD_ROUNDS={ROUNDS} '{KERNELS}/selftests/test_kvm'", patience=6)
 
 
 def faults():
@@ -188,7 +190,8 @@ def faults():
     os.makedirs(os.path.dirname(program), exist_ok=True)
     if built and step('faults is compiled', 'gcc', '-O2', '-o', program, f'{SERIES}/measure/faults.c'):
         in_lab('faults', name, f"modprobe kvm-amd; '{program}' /sys/fs/cgroup $(modinfo -n kvm-amd) && "
-                               'echo "ok 1 - each allocation was made to fail"', 6)
+                               'echo "ok 1 - each allocation was made to fail"',
+               LAB_OPTIONS['debug'], 6)
 
 
 ONLY = {

@@ -199,8 +199,9 @@ def qemu_command(options, folder, share, console):
                '-device', 'virtio-rng-pci']
     if options.plugin:
         command += ['-plugin', options.plugin]
-    if options.icount:
+    if options.icount or options.single:
         command[command.index('-accel') + 1] = 'tcg,thread=single,tb-size=512'
+    if options.icount:
         command += ['-icount', 'shift=1,sleep=off']
     if options.numa:
         half, memory = options.smp // 2, options.memory // 2
@@ -265,6 +266,7 @@ def main():
     parser.add_argument('--append', default='quiet no_timer_check', help='kernel command line')
     parser.add_argument('--package', action='append', default=[], help='one of Debian\'s to have there')
     parser.add_argument('--plugin', help="one of TCG's, and its arguments: FILE[,NAME=VALUE]")
+    parser.add_argument('--single', action='store_true', help='one thread for all emulated CPUs')
     parser.add_argument('--icount', action='store_true',
                         help='one CPU at a time, with a clock of 2 ns per instruction')
     parser.add_argument('--timeout', type=float, default=1200, help='seconds')
