@@ -177,11 +177,21 @@ def pairs():
 
 
 def unload():
+    """The csses of one round, their slabs and their per-CPU memory, are several KiB."""
     name, built = build(None)
     if built and step('test_kvm is compiled', f'{SERIES}/selftests', '--build', 'test_kvm'):
-        in_lab(f'{ROUNDS} rounds', name,
-               'modprobe kvm-amd; echo "+cpu +cpuset" >/sys/fs/cgroup/cgroup.subtree_control; '
-               f"KVM_UNLOAD_ROUNDS={ROUNDS} '{KERNELS}/selftests/test_kvm'", patience=6)
+        program = f"'{KERNELS}/selftests/test_kvm'"
+        in_lab(f'{ROUNDS} rounds', name, f"""modprobe kvm-amd
+            echo "+cpu +cpuset" >/sys/fs/cgroup/cgroup.subtree_control
+            memory() {{ awk '/^(SUnreclaim|Percpu):/ {{ n += $2 }} END {{ print n }}' /proc/meminfo; }}
+            KVM_UNLOAD_ROUNDS={ROUNDS // 50} {program} >/dev/null
+            before=$(memory)
+            KVM_UNLOAD_ROUNDS={ROUNDS} {program}
+            after=$(memory)
+            [ $((after - before)) -lt {ROUNDS} ] || printf 'not '
+            echo "ok 1 - the kernel's own memory went from $before to $after KiB"
+            grep -q '^nr_dying_descendants 0$' /sys/fs/cgroup/cgroup.stat || printf 'not '
+            echo "ok 2 - no cgroup is left over" """, '--smp 2', 6)
 
 
 def faults():
