@@ -218,5 +218,6 @@ main (int argc, char **argv)
     faults ("mkdir", make, remove_child, 1);
     check (has_kvm (child), "files in a new cgroup");
     check (!remove_child () && !write_file (root, "cgroup.procs", "0") && !rmdir (top), "end");
+    check (!write_file ("/sys/kernel/debug/failslab", "ignore-gfp-wait", "Y"), "failslab");
     return 0;
 }
