@@ -32,12 +32,12 @@ def count_tap(text):
     return passed, failed, skipped
 
 
-def run_build(build, suites):
+def run_build(build, suites, processes=1):
     """Runs meson's suites of one build folder; yields (name, result, output) of each program."""
     log = os.path.join(build, 'meson-logs', 'testlog.json')
     if os.path.exists(log):
         os.unlink(log)
-    command = ['meson', 'test', '-C', build, '--no-rebuild', '--num-processes', '1',
+    command = ['meson', 'test', '-C', build, '--no-rebuild', '--num-processes', str(processes),
                '--print-errorlogs']
     for suite in suites:
         command += ['--suite', suite]
@@ -55,7 +55,7 @@ def main(suites):
     if plain:
         results += run_build('build-test', plain)
     if 'fuzz' in suites:
-        results += run_build('build-fuzz', ['fuzz'])
+        results += run_build('build-fuzz', ['fuzz'], os.cpu_count())
     optimised = [suite for suite in suites if suite in ('lab', 'lab-long', 'kernel', 'kernel-long', 'bench')]
     if optimised:
         results += run_build('build', optimised)

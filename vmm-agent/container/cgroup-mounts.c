@@ -124,15 +124,15 @@ corral_cgroup_mounts_read (const CorralIo *io, GPtrArray **ret_hierarchies, GErr
 {
     g_autoptr (GPtrArray) found = g_ptr_array_new_with_free_func (hierarchy_free);
     g_autofree char *table = NULL;
-    g_auto (GStrv) lines = NULL;
     CorralHierarchy *unified = NULL;
+    char *rest;
     int err = corral_io_read (io->root_fd, "proc/self/mountinfo", &table);
 
     if (err != 0)
         return corral_io_fail (error, err, "cannot read the mount table");
-    lines = g_strsplit (table, "\n", -1);
-    for (guint i = 0; lines[i] != NULL; i++) {
-        CorralHierarchy *h = read_entry (io, lines[i]);
+    rest = table;
+    while (rest != NULL) {
+        CorralHierarchy *h = read_entry (io, strsep (&rest, "\n"));
 
         if (h == NULL)
             continue;
