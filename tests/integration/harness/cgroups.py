@@ -53,6 +53,9 @@ class Cgroups:
                 and os.path.isdir(f'{self.mounts[c]}/{self.directory(container)}')}
 
     def cpus(self, container):
+        """On a kernel without cpusets: every CPU there is."""
+        if self.unified and 'cpuset' not in proc.read(f'{self.point("")}/cgroup.controllers').split():
+            return proc.parse_cpulist(proc.read('/sys/devices/system/cpu/online'))
         name = 'cpuset.cpus.effective' if self.unified else 'cpuset.effective_cpus'
         return proc.parse_cpulist(proc.read(f'{self.path(container)}/{name}'))
 
