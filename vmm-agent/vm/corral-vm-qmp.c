@@ -44,6 +44,7 @@ struct _CorralVmQmp {
     gboolean asked[N_QUERIES], ask_again[N_QUERIES];
     GSource *retry, *first_answer;
     guint retry_ms, refused;
+    gboolean is_new; /* nobody has been reached by this socket file: it may not listen yet */
     gint64 connected_at;
     gboolean is_read;
     gboolean have_facts;
@@ -145,19 +146,16 @@ disconnect (CorralVmQmp *qmp)
     memset (qmp->ask_again, 0, sizeof qmp->ask_again);
 }
 
-/* A live QEMU takes the next connection; for a dead one, its successor's socket is waited for. */
+/* A live QEMU takes the next connection; in a dead one's place its successor may listen already. */
 static void
 lose (CorralVmQmp *qmp)
 {
-    gboolean alive = corral_vm_process_is_alive (&qmp->process);
-
     if (g_get_monotonic_time () - qmp->connected_at > RETRY_MAX_MS * 1000)
         qmp->retry_ms = RETRY_FIRST_MS;
     disconnect (qmp);
-    if (alive) {
-        retry_later (qmp);
+    retry_later (qmp);
+    if (corral_vm_process_is_alive (&qmp->process))
         return;
-    }
     clear_source (&qmp->first_answer);
     qmp->have_facts = FALSE;
     corral_vm_inventory_check (qmp->inventory, qmp->name);
@@ -403,11 +401,14 @@ on_connect_failed (CorralVmQmp *qmp, const GError *error)
 {
     disconnect (qmp);
     set_read (qmp);
-    /* ENOENT is left to inotify. Of the others, "refused" for long means that nobody will listen on
-     * this socket again; a QEMU that is there, but whose queue is full, is worth asking again. */
-    if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
-        (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
-         ++qmp->refused >= REFUSED_TRIES))
+    /* ENOENT is left to inotify. Of the others, "refused" by a socket file whose QEMU has died, or
+     * for long by a new one, means that nobody will listen on it again; a QEMU that is there, but
+     * whose queue is full, is worth asking again. */
+    if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+        return;
+    if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
+        (++qmp->refused >= REFUSED_TRIES ||
+         (!qmp->is_new && !corral_vm_process_is_alive (&qmp->process))))
         return;
     retry_later (qmp);
 }
@@ -431,6 +432,7 @@ on_connected (GObject *client, GAsyncResult *result, gpointer data)
     }
     qmp->connection = g_steal_pointer (&connection);
     qmp->refused = 0;
+    qmp->is_new = FALSE;
     qmp->connected_at = g_get_monotonic_time ();
     if (!find_peer (qmp->connection, &process)) {
         /* The one who made the socket is no more; QEMU's parent, if it makes itself a daemon. */
@@ -474,12 +476,13 @@ on_directory (const char *file, gpointer data)
 
     if (file != NULL && !g_str_equal (file, qmp->file))
         return;
+    qmp->is_new = TRUE;
+    qmp->retry_ms = RETRY_FIRST_MS;
+    qmp->refused = 0;
     /* While the old QEMU is connected, a new socket file is its successor's, which is connected to
      * when the old one ends. */
     if (qmp->connection != NULL && corral_vm_process_is_alive (&qmp->process))
         return;
-    qmp->retry_ms = RETRY_FIRST_MS;
-    qmp->refused = 0;
     connect_to (qmp);
 }
 
@@ -500,6 +503,7 @@ corral_vm_qmp_new (CorralVmInventory *inventory, CorralVmNotify *notify, const c
     qmp->output = g_string_new (NULL);
     qmp->vcpus = g_array_new (FALSE, FALSE, sizeof (CorralThread));
     qmp->iothreads = g_array_new (FALSE, FALSE, sizeof (CorralThread));
+    qmp->is_new = TRUE;
     qmp->retry_ms = RETRY_FIRST_MS;
     qmp->directory_watch = corral_vm_notify_add (notify, directory, on_directory, qmp);
     connect_to (qmp);

@@ -135,7 +135,8 @@ send_call (WireClient *client, int procedure, xdrproc_t filter, gconstpointer ar
         .type = CORRAL_WIRE_CALL,
         .serial = ++client->serial,
     };
-    gsize room = 1024 * 1024;
+    gsize room = 4 + xdr_sizeof ((xdrproc_t) xdr_CorralWireHeader, &header) + raw_size +
+                 (filter != NULL ? xdr_sizeof (filter, (gpointer) args) : 0);
     g_autofree char *buffer = g_malloc0 (room);
     guint32 length;
     XDR xdr;
