@@ -38,7 +38,7 @@ def run_build(build, suites, processes=1):
     if os.path.exists(log):
         os.unlink(log)
     command = ['meson', 'test', '-C', build, '--no-rebuild', '--num-processes', str(processes),
-               '--print-errorlogs']
+               '--print-errorlogs', '--timeout-multiplier', '3']  # for a slow or busy machine
     for suite in suites:
         command += ['--suite', suite]
     status = subprocess.run(command, check=False).returncode
