@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """corrald knows which VMs and which of their threads exist, whatever comes and goes."""
 
+import os
 from contextlib import contextmanager
 
 from harness import Container, Corrald, Guest, PlainQemu, PrivateLibvirtd, Session, Suite, until
@@ -76,6 +77,27 @@ def a_vm_that_is_killed_is_noticed(world):
     world.all.wait_has(vms=2, vcpus=3)
     guest.kill()
     world.all.wait_has(vms=1, vcpus=2)
+
+
+@suite.test
+def a_vm_that_was_attached_leaves_no_group_behind(world):
+    """Its threads end one by one, and the first of them are reported while others still run."""
+    cgroups = world.session.cgroups
+    folders = {f'{cgroups.point(controller)}/{cgroups.directory(world.path)}'
+               for controller in ('cpuset', 'cpu')}
+
+    def groups(of):
+        return [f'{folder}/{name}' for folder in folders for name in os.listdir(folder)
+                if of in name]
+    for number in range(6):
+        name = f'attached{number}'
+        guest = Guest(world.libvirtd, name, vcpus=4).define().start()
+        world.all.attach_new(guest)
+        world.all.wait_has(vms=2, vcpus=6)
+        assert len(groups(name)) == len(folders)
+        (guest.kill if number % 2 else guest.destroy)()
+        world.all.wait_has(vms=1, vcpus=2)
+        until(lambda: not groups(name), f'no group: {groups(name)}')
 
 
 @suite.test

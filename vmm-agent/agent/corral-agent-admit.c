@@ -7,21 +7,26 @@
 #include <string.h>
 
 #define DEFAULT_PARTITION "/machine"
-/* A start that libvirt never told us the end of: its daemon was killed. */
-#define PENDING_MAX_USEC (10 * 60 * G_USEC_PER_SEC)
-
 void
 corral_agent_pending_free (CorralAgentPending *pending)
 {
+    if (pending->timeout != 0)
+        g_source_remove (pending->timeout);
     g_free (pending->name);
     g_free (pending->path);
     g_free (pending);
 }
 
+/* A start that libvirt never told us the end of: its daemon was killed. */
 static gboolean
-is_stale (gpointer key, gpointer value, gpointer now)
+on_timeout (gpointer data)
 {
-    return *(const gint64 *) now - ((const CorralAgentPending *) value)->since > PENDING_MAX_USEC;
+    CorralAgentPending *pending = data;
+    g_autofree char *name = g_strdup (pending->name);
+
+    pending->timeout = 0;
+    corral_agent_release (pending->agent, name);
+    return G_SOURCE_REMOVE;
 }
 
 /* (nullable): the container, active or defined, at @path or above it, that is the innermost */
@@ -92,6 +97,8 @@ make_ready (CorralAgent *agent, CorralAgentEntry *entry, CorralAgentPending *pen
         return FALSE;
     if (!corral_agent_check_change (agent, &change, error))
         return FALSE;
+    pending->agent = agent;
+    pending->timeout = g_timeout_add (agent->planner->pending_msec, on_timeout, pending);
     g_hash_table_replace (agent->planner->pending, pending->name, pending);
     return TRUE;
 }
@@ -162,13 +169,11 @@ corral_agent_admit (CorralAgent *agent, const char *xml, gsize length, gboolean 
 {
     CorralAgentPending *pending = read_pending (xml, length, error);
     g_autofree char *partition = NULL, *name = NULL;
-    gint64 now = g_get_monotonic_time ();
     CorralAgentEntry *entry;
     gboolean ok;
 
     if (pending == NULL)
         return FALSE;
-    g_hash_table_foreach_remove (agent->planner->pending, is_stale, &now);
     partition = g_strdup (pending->path);
     name = g_strdup (pending->name);
     entry = container_of (agent, partition);

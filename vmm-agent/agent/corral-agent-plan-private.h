@@ -13,7 +13,9 @@ typedef struct {
     guint n_vcpus;
     guint wishes;
     CorralPlacement wish;
-    gint64 since; /* g_get_monotonic_time() */
+    gint64 since;  /* g_get_monotonic_time() */
+    guint timeout; /* its source, or 0 */
+    CorralAgent *agent;
 } CorralAgentPending;
 
 typedef struct _CorralAgentDrift CorralAgentDrift;
@@ -29,6 +31,7 @@ struct _CorralAgentPlanner {
     int netlink_fd;      /* uevents, or -1 */
     guint netlink;       /* its source, or 0 */
     GHashTable *pending; /* name -> CorralAgentPending */
+    guint pending_msec;  /* how long one is waited for */
     guint64 generation;  /* of what a plan is made from */
     char *fingerprint;   /* (nullable): of that */
     GHashTable *refused; /* what the last plan refused, and was told; see corral-agent-refused.c */

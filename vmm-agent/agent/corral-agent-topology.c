@@ -14,6 +14,8 @@
 
 #define ONLINE "/sys/devices/system/cpu/online"
 #define UEVENT_MAX 8192
+/* A start takes seconds; one that has said nothing for so long will not say anything any more. */
+#define PENDING_MSEC (10 * 60 * 1000)
 
 /* --- topology --- */
 
@@ -198,6 +200,7 @@ corral_agent_planner_new (CorralAgent *agent, const CorralAgentSettings *setting
     planner->host = corral_host_new ();
     planner->host_file = g_strdup (settings->host_file);
     planner->netlink_fd = -1;
+    planner->pending_msec = PENDING_MSEC;
     planner->pending = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
                                               (GDestroyNotify) corral_agent_pending_free);
     planner->refused =

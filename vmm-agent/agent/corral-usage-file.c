@@ -45,7 +45,7 @@ struct CorralUsageFile {
     Record *records;
     guint32 n_records;
     GHashTable *index; /* Key -> slot + 1 */
-    GByteArray *used;  /* one byte for each record: found or taken since the file was opened */
+    GArray *users;     /* of guint, for each record: how many have taken it since the file was opened */
 };
 
 typedef struct {
@@ -78,6 +78,12 @@ size_of (guint32 n_records)
     return sizeof (Header) + (gsize) n_records * sizeof (Record);
 }
 
+static guint *
+users_of (CorralUsageFile *file, CorralUsageSlot slot)
+{
+    return &g_array_index (file->users, guint, slot);
+}
+
 static gboolean
 fail (CorralUsageFile *file, GError **error)
 {
@@ -106,7 +112,7 @@ grow (CorralUsageFile *file, guint32 n_records, GError **error)
     file->header = map;
     file->records = (Record *) (file->header + 1);
     file->n_records = n_records;
-    g_byte_array_set_size (file->used, n_records);
+    g_array_set_size (file->users, n_records);
     return TRUE;
 }
 
@@ -124,7 +130,7 @@ read_records (CorralUsageFile *file)
     for (guint32 i = 0; i < file->n_records; i++) {
         Record *record = &file->records[i];
 
-        file->used->data[i] = 0;
+        *users_of (file, i) = 0;
         if (record->kind == KIND_FREE)
             continue;
         if (record->kind > KIND_KERNEL || g_hash_table_contains (file->index, record))
@@ -145,7 +151,7 @@ corral_usage_file_open (const char *path, GError **error)
     G_STATIC_ASSERT (sizeof MAGIC == sizeof ((Header *) NULL)->magic);
     file->path = g_strdup (path);
     file->index = g_hash_table_new_full (key_hash, key_equal, g_free, NULL);
-    file->used = g_byte_array_new ();
+    file->users = g_array_new (FALSE, TRUE, sizeof (guint));
     file->fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file->fd < 0 || fstat (file->fd, &st) != 0) {
         fail (file, error);
@@ -176,7 +182,7 @@ corral_usage_file_close (CorralUsageFile *file)
     if (file->fd >= 0)
         close (file->fd);
     g_clear_pointer (&file->index, g_hash_table_unref);
-    g_clear_pointer (&file->used, g_byte_array_unref);
+    g_clear_pointer (&file->users, g_array_unref);
     g_free (file->path);
     g_free (file);
 }
@@ -190,7 +196,9 @@ find (CorralUsageFile *file, const Key *key, const CorralUsageCounters *base, gb
 
     *ret_found = slot != 0;
     if (slot != 0) {
-        file->used->data[slot - 1] = 1;
+        /* A process with two names has each of its threads twice. */
+        *users_of (file, slot - 1) =
+            key->kind == KIND_THREAD ? *users_of (file, slot - 1) + 1 : 1;
         return slot - 1;
     }
     while (slot < file->n_records && file->records[slot].kind != KIND_FREE)
@@ -205,7 +213,7 @@ find (CorralUsageFile *file, const Key *key, const CorralUsageCounters *base, gb
         corral_usage_thread_begin (&record->value.sample, base);
     __atomic_store_n (&record->kind, key->kind, __ATOMIC_RELEASE);
     g_hash_table_insert (file->index, g_memdup2 (key, sizeof *key), GUINT_TO_POINTER (slot + 1));
-    file->used->data[slot] = 1;
+    *users_of (file, slot) = 1;
     return slot;
 }
 
@@ -272,16 +280,20 @@ corral_usage_file_drop (CorralUsageFile *file, CorralUsageSlot slot)
     if (slot == CORRAL_USAGE_NO_SLOT)
         return;
     g_assert (slot < file->n_records);
+    if (*users_of (file, slot) > 1) {
+        --*users_of (file, slot);
+        return;
+    }
     g_hash_table_remove (file->index, &file->records[slot]);
     file->records[slot].kind = KIND_FREE;
-    file->used->data[slot] = 0;
+    *users_of (file, slot) = 0;
 }
 
 void
 corral_usage_file_sweep (CorralUsageFile *file, gboolean threads)
 {
     for (guint32 i = 0; i < file->n_records; i++)
-        if (file->records[i].kind != KIND_FREE && file->used->data[i] == 0 &&
+        if (file->records[i].kind != KIND_FREE && *users_of (file, i) == 0 &&
             (file->records[i].kind == KIND_THREAD) == threads)
             corral_usage_file_drop (file, i);
 }

@@ -20,6 +20,15 @@ read_proc (CorralContainerCore *core, pid_t pid, pid_t tid, char **ret_text, GEr
                                        pid > 0 ? "thread" : "process", (int) tid);
 }
 
+/* cgroup v1 shows a task that is on its way out at the top of each hierarchy. It is nowhere. */
+static gboolean
+is_here (CorralContainerCore *core, pid_t pid, pid_t tid, const char *path, GError **error)
+{
+    return path != NULL || !corral_proc_is_ending (core, pid, tid) ||
+           corral_io_fail (error, ESRCH, "cannot tell where thread %d of process %d is", (int) tid,
+                           (int) pid);
+}
+
 /* Whether @text puts the thread into @path and @group in every hierarchy in which VMs are moved. */
 static gboolean
 is_everywhere (CorralContainerCore *core, const char *text, const char *path, const char *group)
@@ -70,6 +79,8 @@ corral_container_of_process (CorralContainerCore *core, pid_t pid, char **ret_pa
     dir = corral_proc_dir (core->main, text);
     if (dir != NULL)
         path = corral_container_dir_to_path (dir, &group);
+    if (!is_here (core, pid, pid, path, error))
+        return FALSE;
     if (ret_everywhere != NULL)
         *ret_everywhere = is_everywhere (core, text, path, group);
     *ret_path = g_steal_pointer (&path);
@@ -84,11 +95,16 @@ corral_container_of_thread (CorralContainerCore *core, pid_t pid, pid_t tid, cha
 {
     g_autofree char *text = NULL;
     g_autofree char *dir = NULL;
+    g_autofree char *path = NULL;
 
     if (!read_proc (core, pid, tid, &text, error))
         return FALSE;
     dir = corral_proc_dir (core->main, text);
-    *ret_path = dir != NULL ? corral_container_dir_to_path (dir, NULL) : NULL;
+    if (dir != NULL)
+        path = corral_container_dir_to_path (dir, NULL);
+    if (!is_here (core, pid, tid, path, error))
+        return FALSE;
+    *ret_path = g_steal_pointer (&path);
     return TRUE;
 }
 

@@ -416,7 +416,7 @@ corral_vm_inventory_put (CorralVmInventory *inventory, const CorralVmFacts *fact
     if (entry != NULL) {
         CorralVmProcess process = { entry->vm.pid, entry->vm.start_time };
 
-        if (entry->vm.source != facts->source && corral_vm_process_is_alive (&process))
+        if (entry->vm.source != facts->source && !corral_vm_process_has_ended (&process))
             return;
         remove_entry (inventory, entry);
     }
@@ -433,8 +433,10 @@ corral_vm_inventory_check (CorralVmInventory *inventory, const char *name)
         return;
     process.pid = entry->vm.pid;
     process.start_time = entry->vm.start_time;
-    if (!corral_vm_process_is_alive (&process))
-        remove_entry (inventory, entry);
+    if (!corral_vm_process_has_ended (&process))
+        return;
+    remove_entry (inventory, entry);
+    offer_again (inventory, name);
 }
 
 /* One process may have two names: where the settings give the socket of one of libvirt's VMs
@@ -453,7 +455,8 @@ names_of (CorralVmInventory *inventory, pid_t pid)
     return names;
 }
 
-/* When a process ends, its threads may be reported before it is. */
+/* When a process ends, its threads may be reported before it is: then it stays until its own end is
+ * reported. Whoever is told of that finds its groups empty. */
 static void
 end_entry (CorralVmInventory *inventory, const char *name, pid_t pid, pid_t tid)
 {
@@ -470,6 +473,8 @@ end_entry (CorralVmInventory *inventory, const char *name, pid_t pid, pid_t tid)
             g_signal_emit (inventory, signals[CHANGED], 0, &entry->vm);
         return;
     }
+    if (tid != 0 && entry->end_watch != 0 && !corral_vm_process_has_ended (&process))
+        return;
     remove_entry (inventory, entry);
     offer_again (inventory, name);
 }

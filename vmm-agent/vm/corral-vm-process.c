@@ -13,21 +13,32 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
+/* Of the task's flags: it is on its way out, and in a cgroup no more (include/linux/sched.h). */
+#define PF_EXITING 0x4
+
+typedef struct {
+    char state;
+    guint64 flags, n_threads, start_time;
+} Stat;
+
 /* The name in the second field may hold spaces and parentheses, so the fields are counted from its
- * end: the state is the 3rd, the start time the 22nd. */
+ * end: the state is the 3rd, the flags the 9th, the number of threads the 20th, the start time the
+ * 22nd. Sets errno when it fails: ENOENT or ESRCH mean that there is no such process or thread. */
 static gboolean
-read_stat (const char *path, char *ret_state, guint64 *ret_start_time)
+read_stat (const char *path, Stat *ret_stat)
 {
     char text[1024];
     const char *at;
     gssize length;
-    int fd;
+    int fd, saved;
 
     fd = open (path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return FALSE;
     length = read (fd, text, sizeof text - 1);
+    saved = errno;
     close (fd);
+    errno = length < 0 ? saved : EILSEQ;
     if (length <= 0)
         return FALSE;
     text[length] = '\0';
@@ -35,38 +46,46 @@ read_stat (const char *path, char *ret_state, guint64 *ret_start_time)
     if (at == NULL || at[1] != ' ')
         return FALSE;
     at += 2;
-    *ret_state = *at;
-    for (int field = 3; field < 22 && at != NULL; field++) {
+    ret_stat->state = *at;
+    for (int field = 3; field < 22; field++) {
         at = strchr (at, ' ');
-        if (at != NULL)
-            at++;
+        if (at == NULL || !(g_ascii_isdigit (at[1]) || at[1] == '-'))
+            return FALSE;
+        at++;
+        if (field + 1 == 9)
+            ret_stat->flags = g_ascii_strtoull (at, NULL, 10);
+        else if (field + 1 == 20)
+            ret_stat->n_threads = g_ascii_strtoull (at, NULL, 10);
+        else if (field + 1 == 22)
+            ret_stat->start_time = g_ascii_strtoull (at, NULL, 10);
     }
-    if (at == NULL || !g_ascii_isdigit (*at))
-        return FALSE;
-    *ret_start_time = g_ascii_strtoull (at, NULL, 10);
     return TRUE;
 }
 
 static gboolean
-has_ended (char state)
+is_dead (const Stat *stat)
 {
-    return state == 'Z' || state == 'X' || state == 'x';
+    return stat->state == 'Z' || stat->state == 'X' || stat->state == 'x';
+}
+
+static gboolean
+read_process (pid_t pid, Stat *ret_stat)
+{
+    char path[64];
+
+    g_snprintf (path, sizeof path, "/proc/%d/stat", (int) pid);
+    return read_stat (path, ret_stat);
 }
 
 gboolean
 corral_vm_process_read (pid_t pid, CorralVmProcess *ret_process)
 {
-    char path[64];
-    guint64 start_time;
-    char state;
+    Stat stat;
 
-    if (pid <= 0)
-        return FALSE;
-    g_snprintf (path, sizeof path, "/proc/%d/stat", (int) pid);
-    if (!read_stat (path, &state, &start_time) || has_ended (state))
+    if (pid <= 0 || !read_process (pid, &stat) || is_dead (&stat) || (stat.flags & PF_EXITING) != 0)
         return FALSE;
     ret_process->pid = pid;
-    ret_process->start_time = start_time;
+    ret_process->start_time = stat.start_time;
     return TRUE;
 }
 
@@ -79,16 +98,25 @@ corral_vm_process_is_alive (const CorralVmProcess *process)
 }
 
 gboolean
+corral_vm_process_has_ended (const CorralVmProcess *process)
+{
+    Stat stat;
+
+    if (!read_process (process->pid, &stat))
+        return errno == ENOENT || errno == ESRCH;
+    return stat.start_time != process->start_time || (is_dead (&stat) && stat.n_threads <= 1);
+}
+
+gboolean
 corral_vm_process_has_thread (pid_t pid, pid_t tid)
 {
     char path[96];
-    guint64 start_time;
-    char state;
+    Stat stat;
 
     if (pid <= 0 || tid <= 0)
         return FALSE;
     g_snprintf (path, sizeof path, "/proc/%d/task/%d/stat", (int) pid, (int) tid);
-    return read_stat (path, &state, &start_time) && !has_ended (state);
+    return read_stat (path, &stat) && !is_dead (&stat);
 }
 
 typedef struct {

@@ -11,9 +11,13 @@ typedef struct {
     guint64 start_time; /* field 22 of /proc/PID/stat, in clock ticks after boot */
 } CorralVmProcess;
 
-/* %FALSE when there is no such process, or it has ended and only waits for its parent. */
+/* %FALSE when there is no such process, it is on its way out, or only waits for its parent. */
 gboolean corral_vm_process_read (pid_t pid, CorralVmProcess *ret_process);
 gboolean corral_vm_process_is_alive (const CorralVmProcess *process);
+/* Whether its last thread is gone. A process that is not alive may have threads for a while, in the
+ * cgroups where they ran; and one that cannot be looked at (no descriptor is left) is not known to
+ * have ended. */
+gboolean corral_vm_process_has_ended (const CorralVmProcess *process);
 /* Whether @tid is a live thread of @pid; never for 0. */
 gboolean corral_vm_process_has_thread (pid_t pid, pid_t tid);
 

@@ -3,6 +3,8 @@
 #include "tests/unit/agent/plan-fixture.h"
 #include "tests/unit/agent/plan-schema.h"
 
+#include "vmm-agent/agent/corral-agent-plan-private.h"
+
 #include <string.h>
 
 /* The one pCPU that the thread may run on. */
@@ -154,6 +156,26 @@ test_admit (PlanFixture *f, gconstpointer data)
     g_assert_no_error (error);
     g_assert_false (admit (f, "db4", "db", 1, &error));
     g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
+}
+
+/* libvirtd was killed between the admission and the start: the place is not kept for ever. */
+static void
+test_admit_forgotten (PlanFixture *f, gconstpointer data)
+{
+    gint64 deadline = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+    g_autoptr (GError) error = NULL;
+
+    plan_fixture_define (f, "db", "mode='dedicated'", "");
+    f->agent->planner->pending_msec = 20;
+    g_assert_true (admit (f, "db1", "db", 8, &error));
+    g_assert_no_error (error);
+    while (g_hash_table_size (f->agent->planner->pending) > 0) {
+        g_assert_cmpint (g_get_monotonic_time (), <, deadline);
+        g_main_context_iteration (NULL, TRUE);
+    }
+    plan_fixture_run (f);
+    g_assert_true (admit (f, "db2", "db", 14, &error));
+    g_assert_no_error (error);
 }
 
 static void
@@ -765,6 +787,7 @@ main (int argc, char **argv)
     plan_fixture_add ("/plan/hotplug", test_hotplug);
     plan_fixture_add ("/plan/restart", test_restart);
     plan_fixture_add ("/plan/admit", test_admit);
+    plan_fixture_add ("/plan/admit-forgotten", test_admit_forgotten);
     plan_fixture_add ("/plan/admit-wishes", test_admit_wishes);
     plan_fixture_add ("/plan/admit-unplanned", test_admit_unplanned);
     plan_fixture_add ("/plan/shared", test_shared);

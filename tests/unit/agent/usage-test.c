@@ -281,6 +281,11 @@ test_restart (Fixture *f, gconstpointer unused)
     thread = corral_usage_file_thread (file, 77, 1234, &base, &found, NULL);
     g_assert_true (found);
     g_assert_cmpuint (corral_usage_file_sample (file, thread)->run_ns, ==, 6);
+    /* a process with two names: its threads are there as long as one of these */
+    g_assert_cmpuint (corral_usage_file_thread (file, 77, 1234, &base, &found, NULL), ==, thread);
+    g_assert_true (found);
+    corral_usage_file_drop (file, thread);
+    g_assert_cmpuint (corral_usage_file_sample (file, thread)->run_ns, ==, 6);
     corral_usage_file_drop (file, thread);
     thread = corral_usage_file_thread (file, 77, 1234, &base, &found, NULL);
     g_assert_false (found);
