@@ -45,7 +45,7 @@ struct CorralUsageFile {
     Record *records;
     guint32 n_records;
     GHashTable *index; /* Key -> slot + 1 */
-    GArray *users;     /* of guint, for each record: how many have taken it since the file was opened */
+    GArray *users;     /* of guint: how many have taken each record since the file was opened */
 };
 
 typedef struct {
@@ -197,8 +197,7 @@ find (CorralUsageFile *file, const Key *key, const CorralUsageCounters *base, gb
     *ret_found = slot != 0;
     if (slot != 0) {
         /* A process with two names has each of its threads twice. */
-        *users_of (file, slot - 1) =
-            key->kind == KIND_THREAD ? *users_of (file, slot - 1) + 1 : 1;
+        *users_of (file, slot - 1) = key->kind == KIND_THREAD ? *users_of (file, slot - 1) + 1 : 1;
         return slot - 1;
     }
     while (slot < file->n_records && file->records[slot].kind != KIND_FREE)

@@ -43,7 +43,7 @@ CorralUsageAccount *corral_usage_file_account (CorralUsageFile *file, CorralUsag
 CorralUsageThread *corral_usage_file_sample (CorralUsageFile *file, CorralUsageSlot slot);
 CorralUsageKernel *corral_usage_file_kernel (CorralUsageFile *file, CorralUsageSlot slot);
 
-/* Forgets the record; that of a thread which was taken several times, with the last of as many calls. */
+/* Forgets the record; that of a thread which was taken several times, with the last such call. */
 void corral_usage_file_drop (CorralUsageFile *file, CorralUsageSlot slot);
 /* Forgets every record that was not found or taken since the file was opened. */
 void corral_usage_file_sweep (CorralUsageFile *file, gboolean threads);

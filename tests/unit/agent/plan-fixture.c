@@ -306,3 +306,23 @@ plan_fixture_kernel (PlanFixture *f)
     append_folder (out, root);
     return g_string_free (out, FALSE);
 }
+
+int
+plan_fixture_pcpu_of (PlanFixture *f, pid_t tid)
+{
+    g_autofree char *list = plan_fixture_affinity (f, tid);
+    guint64 number;
+
+    if (!g_ascii_string_to_unsigned (list, 10, 0, 15, &number, NULL))
+        g_error ("thread %d may run on \"%s\", not on one pCPU", (int) tid, list);
+    return (int) number;
+}
+
+void
+plan_fixture_assert_apart (PlanFixture *f, const pid_t *tids, guint n)
+{
+    for (guint i = 0; i < n; i++)
+        for (guint j = 0; j < i; j++)
+            g_assert_cmpint (plan_fixture_pcpu_of (f, tids[i]), !=,
+                             plan_fixture_pcpu_of (f, tids[j]));
+}

@@ -56,6 +56,10 @@ char *plan_fixture_affinity (PlanFixture *f, pid_t tid);
 void plan_fixture_pin (PlanFixture *f, pid_t pid, pid_t tid, const char *list);
 /* (transfer full): the container's effective cpuset */
 char *plan_fixture_cpus (PlanFixture *f, const char *path);
+/* The one pCPU that the thread may run on */
+int plan_fixture_pcpu_of (PlanFixture *f, pid_t tid);
+/* That each of the threads has one, and no two the same */
+void plan_fixture_assert_apart (PlanFixture *f, const pid_t *tids, guint n);
 void plan_fixture_assert_affinity (PlanFixture *f, pid_t tid, const char *expected);
 void plan_fixture_assert_cpus (PlanFixture *f, const char *path, const char *expected);
 /* (transfer full): every cpuset, cap and affinity */

@@ -3,48 +3,7 @@
 #include "tests/unit/agent/plan-fixture.h"
 #include "tests/unit/agent/plan-schema.h"
 
-#include "vmm-agent/agent/corral-agent-plan-private.h"
-
 #include <string.h>
-
-/* The one pCPU that the thread may run on. */
-static int
-pcpu_of (PlanFixture *f, pid_t tid)
-{
-    g_autofree char *list = plan_fixture_affinity (f, tid);
-    guint64 number;
-
-    if (!g_ascii_string_to_unsigned (list, 10, 0, 15, &number, NULL))
-        g_error ("thread %d may run on \"%s\", not on one pCPU", (int) tid, list);
-    return (int) number;
-}
-
-static void
-assert_apart (PlanFixture *f, const pid_t *tids, guint n)
-{
-    for (guint i = 0; i < n; i++)
-        for (guint j = 0; j < i; j++)
-            g_assert_cmpint (pcpu_of (f, tids[i]), !=, pcpu_of (f, tids[j]));
-}
-
-static char *
-vm_xml (const char *name, const char *container, guint n_vcpus, const char *metadata)
-{
-    return g_strdup_printf ("<domain type='qemu'><name>%s</name><vcpu>%u</vcpu>%s"
-                            "<resource><partition>/%s</partition></resource></domain>",
-                            name, n_vcpus, metadata, container);
-}
-
-static gboolean
-admit (PlanFixture *f, const char *name, const char *container, guint n_vcpus, GError **error)
-{
-    g_autofree char *xml = vm_xml (name, container, n_vcpus, "");
-    gboolean ready, admitted = corral_agent_admit (f->agent, xml, strlen (xml), &ready, error);
-
-    /* Whoever may start finds its container. */
-    g_assert_cmpint (ready, ==, admitted);
-    return admitted;
-}
 
 static void
 test_dedicated (PlanFixture *f, gconstpointer data)
@@ -55,16 +14,16 @@ test_dedicated (PlanFixture *f, gconstpointer data)
     plan_fixture_start (f, "db");
     first = plan_fixture_vm (f, "db1", 2);
     second = plan_fixture_vm (f, "db2", 4);
-    assert_apart (f,
-                  (const pid_t[]){ first + 1, first + 2, second + 1, second + 2, second + 3,
-                                   second + 4 },
-                  6);
+    plan_fixture_assert_apart (f,
+                               (const pid_t[]){ first + 1, first + 2, second + 1, second + 2,
+                                                second + 3, second + 4 },
+                               6);
     /* the main thread and the one that is no vCPU */
     plan_fixture_assert_affinity (f, first, "0-1");
     plan_fixture_assert_affinity (f, first + 3, "0-1");
     plan_fixture_assert_affinity (f, second, "0-1");
     for (int i = 1; i <= 4; i++)
-        g_assert_cmpint (pcpu_of (f, second + i), >=, 2);
+        g_assert_cmpint (plan_fixture_pcpu_of (f, second + i), >=, 2);
 }
 
 /* A vCPU whose place is the whole of its container stays there when the container grows. */
@@ -80,7 +39,7 @@ test_grows (PlanFixture *f, gconstpointer data)
     place = plan_fixture_affinity (f, first + 1);
     second = plan_fixture_vm (f, "db2", 1);
     plan_fixture_assert_affinity (f, first + 1, place);
-    assert_apart (f, (const pid_t[]){ first + 1, second + 1 }, 2);
+    plan_fixture_assert_apart (f, (const pid_t[]){ first + 1, second + 1 }, 2);
     fake_kernel_set_forgetful (f->kernel, TRUE);
     plan_fixture_vm (f, "db3", 3);
     plan_fixture_assert_affinity (f, first + 1, place);
@@ -95,12 +54,12 @@ test_hotplug (PlanFixture *f, gconstpointer data)
     plan_fixture_define (f, "db", "mode='dedicated'", "");
     plan_fixture_start (f, "db");
     vm = plan_fixture_vm (f, "db1", 1);
-    before = pcpu_of (f, vm + 1);
+    before = plan_fixture_pcpu_of (f, vm + 1);
     plan_fixture_plug (f, "db1", vm, 2);
-    g_assert_cmpint (pcpu_of (f, vm + 1), ==, before);
-    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
+    g_assert_cmpint (plan_fixture_pcpu_of (f, vm + 1), ==, before);
+    plan_fixture_assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
     plan_fixture_plug (f, "db1", vm, 1);
-    g_assert_cmpint (pcpu_of (f, vm + 1), ==, before);
+    g_assert_cmpint (plan_fixture_pcpu_of (f, vm + 1), ==, before);
 }
 
 static void
@@ -121,127 +80,9 @@ test_restart (PlanFixture *f, gconstpointer data)
     g_assert_cmpstr (before, ==, after);
 }
 
-/* 14 pCPUs are there for VMs; a promise to one that does not run yet counts. */
-static void
-test_admit (PlanFixture *f, gconstpointer data)
-{
-    g_autoptr (GError) error = NULL;
-    g_autofree char *cpus = NULL;
-    g_autoptr (CorralCpuset) set = NULL;
-    pid_t vm;
-
-    plan_fixture_define (f, "db", "mode='dedicated'", "");
-    /* Nothing was started for one that is refused. */
-    g_assert_false (admit (f, "db0", "db", 15, &error));
-    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
-    g_assert_null (corral_agent_lookup_name (f->agent, "db")->live);
-    g_clear_error (&error);
-    g_assert_true (admit (f, "db1", "db", 8, &error));
-    g_assert_no_error (error);
-    plan_fixture_run (f);
-    cpus = plan_fixture_cpus (f, "/db");
-    g_assert_true (corral_cpuset_parse (cpus, &set, NULL));
-    g_assert_cmpint (hwloc_bitmap_weight (set), >=, 8);
-    g_assert_false (admit (f, "db2", "db", 7, &error));
-    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
-    g_assert_nonnull (strstr (error->message, "db2"));
-    g_clear_error (&error);
-    corral_agent_release (f->agent, "db1");
-    g_assert_true (admit (f, "db2", "db", 7, &error));
-    g_assert_no_error (error);
-    vm = plan_fixture_vm (f, "db2", 7);
-    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2, vm + 3, vm + 4, vm + 5, vm + 6, vm + 7 }, 7);
-    /* Its place is its own now, and not kept twice. */
-    g_assert_true (admit (f, "db3", "db", 7, &error));
-    g_assert_no_error (error);
-    g_assert_false (admit (f, "db4", "db", 1, &error));
-    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
-}
-
-/* libvirtd was killed between the admission and the start: the place is not kept for ever. */
-static void
-test_admit_forgotten (PlanFixture *f, gconstpointer data)
-{
-    gint64 deadline = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
-    g_autoptr (GError) error = NULL;
-
-    plan_fixture_define (f, "db", "mode='dedicated'", "");
-    f->agent->planner->pending_msec = 20;
-    g_assert_true (admit (f, "db1", "db", 8, &error));
-    g_assert_no_error (error);
-    while (g_hash_table_size (f->agent->planner->pending) > 0) {
-        g_assert_cmpint (g_get_monotonic_time (), <, deadline);
-        g_main_context_iteration (NULL, TRUE);
-    }
-    plan_fixture_run (f);
-    g_assert_true (admit (f, "db2", "db", 14, &error));
-    g_assert_no_error (error);
-}
-
-static void
-test_admit_wishes (PlanFixture *f, gconstpointer data)
-{
-    g_autofree char *isolated = vm_xml ("db1", "db", 7,
-                                        "<metadata><corral:placement xmlns:corral='urn:corral:1' "
-                                        "smt='isolate'/></metadata>");
-    g_autofree char *broken = vm_xml ("db1", "db", 1,
-                                      "<metadata><corral:placement xmlns:corral='urn:corral:1' "
-                                      "smt='perhaps'/></metadata>");
-    g_autofree char *elsewhere = vm_xml ("other", "elsewhere", 100, "");
-    g_autoptr (GError) error = NULL;
-    gboolean ready;
-
-    plan_fixture_define (f, "db", "mode='dedicated'", "");
-    g_assert_false (corral_agent_admit (f->agent, broken, strlen (broken), &ready, &error));
-    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_XML);
-    g_clear_error (&error);
-    /* 7 cores are left, whose siblings stay idle. */
-    g_assert_true (corral_agent_admit (f->agent, isolated, strlen (isolated), &ready, &error));
-    g_assert_no_error (error);
-    g_assert_false (admit (f, "db2", "db", 1, &error));
-    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
-    /* It is nobody's business where unplanned ones go. */
-    g_clear_error (&error);
-    g_assert_true (corral_agent_admit (f->agent, elsewhere, strlen (elsewhere), &ready, &error));
-    g_assert_no_error (error);
-    g_assert_false (ready);
-    corral_agent_release (f->agent, "other");
-}
-
-/* The first VM of a container that is not planned starts it, with what is above it. Where nothing
- * is defined only libvirt's default partition needs nobody to make it. */
-static void
-test_admit_unplanned (PlanFixture *f, gconstpointer data)
-{
-    static const char outer[] =
-        "<domain type='corral'><name>outer</name><resource><partition>/outer"
-        "</partition></resource></domain>";
-    static const char inner[] =
-        "<domain type='corral'><name>inner</name><resource><partition>/outer"
-        "/inner</partition></resource></domain>";
-    g_autofree char *left = vm_xml ("a", "machine", 1, ""), *below = vm_xml ("b", "outer/x", 1, "");
-    g_autoptr (GError) error = NULL;
-    gboolean ready;
-
-    plan_fixture_define_xml (f, outer);
-    plan_fixture_define_xml (f, inner);
-    g_assert_true (corral_agent_admit (f->agent, left, strlen (left), &ready, &error));
-    g_assert_true (ready);
-    g_assert_true (corral_agent_admit (f->agent, below, strlen (below), &ready, &error));
-    g_assert_false (ready);
-    g_assert_null (corral_agent_lookup_name (f->agent, "outer")->live);
-    for (guint i = 0; i < 2; i++) {
-        g_assert_true (admit (f, "db1", "outer/inner", 100, &error));
-        g_assert_no_error (error);
-        g_assert_nonnull (corral_agent_lookup_name (f->agent, "outer")->live);
-        g_assert_nonnull (corral_agent_lookup_name (f->agent, "inner")->live);
-    }
-}
-
 static void
 test_shared (PlanFixture *f, gconstpointer data)
 {
-    g_autoptr (GError) error = NULL;
     g_autofree char *first_list = NULL, *second_list = NULL;
     pid_t first, second;
 
@@ -254,8 +95,6 @@ test_shared (PlanFixture *f, gconstpointer data)
     g_assert_cmpstr (first_list, ==, second_list);
     g_assert_cmpstr (first_list, !=, "");
     plan_fixture_assert_affinity (f, first, "0-1");
-    g_assert_false (admit (f, "web3", "web", 100, &error));
-    g_assert_error (error, CORRAL_ERROR, CORRAL_ERROR_REFUSED);
 }
 
 static gint64
@@ -430,7 +269,7 @@ test_generation (PlanFixture *f, gconstpointer data)
     g_assert_cmpuint (corral_agent_get_generation (f->agent), >, second);
     g_assert_true (corral_agent_apply (f->agent, 0, &error));
     g_assert_no_error (error);
-    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
+    plan_fixture_assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
 }
 
 static void
@@ -480,15 +319,15 @@ test_offline (PlanFixture *f, gconstpointer data)
     plan_fixture_define (f, "db", "mode='dedicated' drift='repair'", "");
     plan_fixture_start (f, "db");
     vm = plan_fixture_vm (f, "db1", 2);
-    gone = pcpu_of (f, vm + 1);
-    kept = pcpu_of (f, vm + 2);
+    gone = plan_fixture_pcpu_of (f, vm + 1);
+    kept = plan_fixture_pcpu_of (f, vm + 2);
     hwloc_bitmap_clr (online, (unsigned) gone);
     less = corral_topology_with_online (topology, online);
     corral_agent_set_topology (f->agent, less);
     plan_fixture_run (f);
-    g_assert_cmpint (pcpu_of (f, vm + 1), !=, gone);
-    g_assert_cmpint (pcpu_of (f, vm + 2), ==, kept);
-    assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
+    g_assert_cmpint (plan_fixture_pcpu_of (f, vm + 1), !=, gone);
+    g_assert_cmpint (plan_fixture_pcpu_of (f, vm + 2), ==, kept);
+    plan_fixture_assert_apart (f, (const pid_t[]){ vm + 1, vm + 2 }, 2);
 }
 
 /* A VM that comes to a full container by a member's pattern is not taken in; it is said once. */
@@ -519,7 +358,7 @@ test_leave (PlanFixture *f, gconstpointer data)
     plan_fixture_start (f, "db");
     plan_fixture_start (f, "outer");
     vm = plan_fixture_vm (f, "db1", 2);
-    pcpu_of (f, vm + 1);
+    plan_fixture_pcpu_of (f, vm + 1);
     g_assert_true (corral_agent_attach (f->agent, "outer", &member, CORRAL_AFFECT_LIVE, &error));
     g_assert_no_error (error);
     {
@@ -549,17 +388,17 @@ test_leave_after_restart (PlanFixture *f, gconstpointer data)
     plan_fixture_start (f, "out");
     first = plan_fixture_vm (f, "db1", 2);
     second = plan_fixture_vm (f, "db2", 2);
-    place = pcpu_of (f, first + 1);
+    place = plan_fixture_pcpu_of (f, first + 1);
     plan_fixture_restart (f, FALSE);
     plan_fixture_plug (f, "db1", first, 2);
     g_assert_true (corral_agent_attach (f->agent, "out", &member, CORRAL_AFFECT_LIVE, &error));
     g_assert_no_error (error);
-    g_assert_cmpint (pcpu_of (f, first + 1), ==, place);
+    g_assert_cmpint (plan_fixture_pcpu_of (f, first + 1), ==, place);
     plan_fixture_plug (f, "db2", second, 2);
     plan_fixture_assert_affinity (f, first + 1, "0-15");
     plan_fixture_assert_affinity (f, first + 2, "0-15");
     plan_fixture_assert_affinity (f, first, "0-15");
-    pcpu_of (f, second + 1);
+    plan_fixture_pcpu_of (f, second + 1);
 }
 
 static void
@@ -656,7 +495,7 @@ test_drift_reported (PlanFixture *f, gconstpointer data)
     plan_fixture_define (f, "db", "mode='dedicated'", "");
     plan_fixture_start (f, "db");
     vm = plan_fixture_vm (f, "db1", 2);
-    planned = pcpu_of (f, vm + 1);
+    planned = plan_fixture_pcpu_of (f, vm + 1);
     plan_fixture_pin (f, vm, vm + 1, "0-1");
     fake_inventory_touch (corral_agent_inventory (f->agent), "db1");
     g_assert_nonnull (strstr (f->drift->str, "vCPU 0 of the VM \"db1\" has affinity \"0-1\""));
@@ -758,7 +597,7 @@ test_exclusive (PlanFixture *f, gconstpointer data)
     first = plan_fixture_vm (f, "db1", 2);
     plan_fixture_vm (f, "db2", 2);
     g_assert_cmpint (partition_of (f, "/db"), ==, wanted);
-    pcpu_of (f, first + 1);
+    plan_fixture_pcpu_of (f, first + 1);
     {
         g_autofree char *cpus = plan_fixture_cpus (f, "/db");
         g_autofree char *helpers = plan_fixture_affinity (f, first);
@@ -786,10 +625,6 @@ main (int argc, char **argv)
     plan_fixture_add ("/plan/grows", test_grows);
     plan_fixture_add ("/plan/hotplug", test_hotplug);
     plan_fixture_add ("/plan/restart", test_restart);
-    plan_fixture_add ("/plan/admit", test_admit);
-    plan_fixture_add ("/plan/admit-forgotten", test_admit_forgotten);
-    plan_fixture_add ("/plan/admit-wishes", test_admit_wishes);
-    plan_fixture_add ("/plan/admit-unplanned", test_admit_unplanned);
     plan_fixture_add ("/plan/shared", test_shared);
     plan_fixture_add ("/plan/share", test_share);
     plan_fixture_add ("/plan/share/left-behind", test_share_left_behind);

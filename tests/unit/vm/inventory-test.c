@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* VMs in a made-up state directory of libvirt, with no libvirtd. */
 #include "tests/unit/vm/vm-fixture.h"
+#include "vmm-agent/vm/corral-vm-source.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -330,6 +331,45 @@ test_two_names (VmFixture *f, gconstpointer unused)
     }
 }
 
+/* While its threads run, a VM is in its groups, whatever has become of its main thread. */
+static void
+test_dies_slowly (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid = vm_fixture_spawn (f, "web1.pid");
+
+    write_status (f, pid, "running", "booted", "");
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (web1 (f) != NULL);
+    vm_fixture_end_main_thread (pid);
+    write_status (f, pid, "paused", "user", "");
+    drain ();
+    g_assert_null (strchr (f->log->str, '-'));
+    vm_fixture_kill (f, pid);
+    vm_spin_until (web1 (f) == NULL);
+}
+
+/* A VM of libvirt's whose name another source's VM has is there when that one has ended, also if it
+ * is the source that hears of the end first. */
+static void
+test_one_name (VmFixture *f, gconstpointer unused)
+{
+    CorralVmFacts facts = { .name = "web1", .source = CORRAL_VM_QMP };
+    pid_t other = vm_fixture_spawn (f, NULL), pid;
+
+    vm_fixture_start (f, TRUE);
+    vm_spin_until (corral_vm_inventory_is_settled (f->inventory));
+    g_assert_true (corral_vm_process_read (other, &facts.process));
+    corral_vm_inventory_put (f->inventory, &facts);
+    pid = vm_fixture_spawn (f, "web1.pid");
+    write_status (f, pid, "running", "booted", "");
+    drain ();
+    g_assert_cmpint (web1 (f)->pid, ==, other);
+    vm_fixture_kill (f, other);
+    corral_vm_inventory_check (f->inventory, "web1");
+    vm_spin_until (web1 (f) != NULL);
+    g_assert_cmpint (web1 (f)->pid, ==, pid);
+}
+
 static void
 test_state_dir_appears_later (VmFixture *f, gconstpointer unused)
 {
@@ -377,6 +417,8 @@ main (int argc, char **argv)
                 test_kvm_tells_threads, vm_fixture_tear_down);
     add ("/vm/inventory/home-is-found-again", test_home_is_found_again);
     add ("/vm/inventory/two-names", test_two_names);
+    add ("/vm/inventory/dies-slowly", test_dies_slowly);
+    add ("/vm/inventory/one-name", test_one_name);
     add ("/vm/inventory/state-dir-appears-later", test_state_dir_appears_later);
     add ("/vm/inventory/no-source", test_no_source);
     return g_test_run ();

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,6 +164,12 @@ sleep_on (void *unused)
 }
 
 static void
+end_thread (int signal_number)
+{
+    syscall (SYS_exit, 0);
+}
+
+static void
 be_a_vm (const char *pid_file, int ready)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -171,6 +178,7 @@ be_a_vm (const char *pid_file, int ready)
     pthread_t second;
 
     prctl (PR_SET_PDEATHSIG, SIGKILL);
+    signal (SIGUSR1, end_thread);
     if (pid_file != NULL) {
         fd = open (pid_file, O_RDWR | O_CREAT | O_TRUNC, 0600);
         length = g_snprintf (text, sizeof text, "%d\n", (int) getpid ());
@@ -214,6 +222,19 @@ vm_fixture_second_thread (pid_t pid)
         if (g_ascii_strtoll (name, NULL, 10) != pid)
             return (pid_t) g_ascii_strtoll (name, NULL, 10);
     g_assert_not_reached ();
+}
+
+void
+vm_fixture_end_main_thread (pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int) pid);
+    g_autofree char *text = NULL;
+
+    g_assert_cmpint (syscall (SYS_tgkill, pid, pid, SIGUSR1), ==, 0);
+    do {
+        g_clear_pointer (&text, g_free);
+        g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+    } while (strstr (text, ") Z ") == NULL);
 }
 
 void

@@ -25,6 +25,8 @@ void vm_fixture_stop (VmFixture *f);
  * libvirt's does. */
 pid_t vm_fixture_spawn (VmFixture *f, const char *pid_file);
 pid_t vm_fixture_second_thread (pid_t pid);
+/* The process goes on with its second one. */
+void vm_fixture_end_main_thread (pid_t pid);
 void vm_fixture_kill (VmFixture *f, pid_t pid);
 /* Puts the process into a group of the made-up cgroup tree; NULL: into none. */
 void vm_fixture_place (VmFixture *f, pid_t pid, const char *group);

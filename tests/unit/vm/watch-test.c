@@ -6,6 +6,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void
@@ -125,6 +126,34 @@ test_ends (VmFixture *f, gconstpointer unused)
     g_assert_false (corral_vm_process_read (pid, &process));
 }
 
+/* A process has ended with its last thread. What cannot be looked at is not known to have. */
+static void
+test_process_ends (VmFixture *f, gconstpointer unused)
+{
+    pid_t pid = vm_fixture_spawn (f, NULL);
+    struct rlimit before, none;
+    CorralVmProcess process;
+    gboolean ended;
+
+    g_assert_true (corral_vm_process_read (pid, &process));
+    g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &before), ==, 0);
+    none = before;
+    none.rlim_cur = 0;
+    g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &none), ==, 0);
+    ended = corral_vm_process_has_ended (&process);
+    g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &before), ==, 0);
+    g_assert_false (ended);
+
+    g_assert_true (corral_vm_process_is_alive (&process));
+    vm_fixture_end_main_thread (pid);
+    g_assert_false (corral_vm_process_is_alive (&process));
+    g_assert_false (corral_vm_process_has_ended (&process));
+    vm_fixture_kill (f, pid);
+    g_assert_true (corral_vm_process_has_ended (&process));
+    process = (CorralVmProcess){ getpid (), 1 };
+    g_assert_true (corral_vm_process_has_ended (&process));
+}
+
 static void
 test_thread_ends (void)
 {
@@ -162,6 +191,8 @@ main (int argc, char **argv)
     g_test_add ("/vm/watch/notify", VmFixture, NULL, vm_fixture_set_up, test_notify,
                 vm_fixture_tear_down);
     g_test_add ("/vm/watch/ends", VmFixture, NULL, vm_fixture_set_up, test_ends,
+                vm_fixture_tear_down);
+    g_test_add ("/vm/watch/process-ends", VmFixture, NULL, vm_fixture_set_up, test_process_ends,
                 vm_fixture_tear_down);
     g_test_add_func ("/vm/watch/thread-ends", test_thread_ends);
     return g_test_run ();
